@@ -50,22 +50,20 @@ func CheckRequest(req *Request, supported ...string) *Status {
 	default:
 		return bad("CSeq method differs")
 	}
-	switch RequestURI(req).Scheme {
+	switch req.Recipient.Scheme {
 	case "sip", "sips", "tel", "im", "pres":
 	default:
 		return &Status{Code: 416}
 	}
-	if _, err := ParseURI(req.Recipient.String()); err != nil {
+	if !readable(&req.Recipient) {
 		return bad("no valid Request-URI")
 	}
-	if Value(req, "Max-Forwards") != "" {
-		n := MaxForwards(req)
-		if n < 0 || n > 255 {
+	if n := MaxForwards(req); n < 0 || n > 255 {
+		if n > 255 || Value(req, "Max-Forwards") != "" { // absent is what RFC 2543 had
 			return bad("no valid Max-Forwards")
 		}
-		if n == 0 && !endsHere(req.Method) {
-			return &Status{Code: 483}
-		}
+	} else if n == 0 && !endsHere(req.Method) {
+		return &Status{Code: 483}
 	}
 	if req.Method == ACK || req.Method == CANCEL {
 		return nil
@@ -106,27 +104,14 @@ next:
 func doubled(list []Header) string {
 	var seen uint
 	for _, h := range list {
-		var bit uint
-		switch canonicalName(h.Name()) {
-		case "from":
-			bit = 1
-		case "to":
-			bit = 2
-		case "call-id":
-			bit = 4
-		case "cseq":
-			bit = 8
-		case "max-forwards":
-			bit = 16
-		case "content-length":
-			bit = 32
-		case "content-type":
-			bit = 64
+		f := fieldOf(h)
+		if f < fromField || f > contentTypeField {
+			continue
 		}
-		if seen&bit != 0 {
+		if seen&(1<<f) != 0 {
 			return h.Name()
 		}
-		seen |= bit
+		seen |= 1 << f
 	}
 	return ""
 }
@@ -142,14 +127,28 @@ func unreadableAddress(msg Message) string {
 	return ""
 }
 
+// readable judges a URI that sipgo has taken apart, without doing it again.
 func readable(u *siplib.Uri) bool {
-	if !hasHost(u.Scheme) {
+	if u.Scheme != "sip" && u.Scheme != "sips" {
+		if u.Scheme == "tel" || hasHost(u.Scheme) {
+			_, err := ParseURI(u.Scheme + ":" + u.Raw())
+			return err == nil
+		}
 		return u.Scheme != "" && u.Raw() != ""
 	}
-	if u.Scheme == "im" || u.Scheme == "pres" {
-		return u.Raw() != ""
+	if u.Port < 0 || u.Port >= 1<<16 || !all(u.User, wireUser) || !all(u.Password, wireUser) {
+		return false
 	}
-	return validHost(u.Host) && u.Port >= 0 && u.Port < 1<<16
+	for i := range len(u.User) {
+		if u.User[i] == '%' && (i+2 >= len(u.User) || unhex(u.User[i+1]) < 0 || unhex(u.User[i+2]) < 0) {
+			return false
+		}
+	}
+	if strings.HasPrefix(u.Host, "[") {
+		_, _, err := parseHostPort(u.Host)
+		return err == nil
+	}
+	return validHost(u.Host)
 }
 
 // ErrResponse tells that a response that arrived is to be dropped.

@@ -57,10 +57,10 @@ func NewResponse(req *Request, s Status, tag string) *Response {
 	res := siplib.NewResponse(s.Code, oneLine(s.Phrase()))
 	dialog := s.Code > 100 && s.Code < 300 && (req.Method == INVITE || req.Method == SUBSCRIBE || req.Method == REFER || req.Method == NOTIFY)
 	for _, h := range req.Headers() {
-		switch canonicalName(h.Name()) {
-		case "via", "from", "call-id", "cseq":
+		switch fieldOf(h) {
+		case viaField, fromField, callIDField, cseqField:
 			res.AppendHeader(h)
-		case "to":
+		case toField:
 			to, ok := h.(*siplib.ToHeader)
 			if !ok || s.Code == 100 || tag == "" || to.Params.Has("tag") {
 				res.AppendHeader(h)
@@ -70,11 +70,11 @@ func NewResponse(req *Request, s Status, tag string) *Response {
 			own.Params = append(make(siplib.HeaderParams, 0, len(to.Params)+1), to.Params...)
 			own.Params = append(own.Params, siplib.HeaderKV{K: "tag", V: tag})
 			res.AppendHeader(own)
-		case "record-route":
+		case recordRouteField:
 			if dialog {
 				res.AppendHeader(h)
 			}
-		case "timestamp":
+		case timestampField:
 			if s.Code == 100 {
 				res.AppendHeader(h)
 			}
@@ -89,8 +89,16 @@ func NewResponse(req *Request, s Status, tag string) *Response {
 		secs := (s.RetryAfter + time.Second - 1) / time.Second
 		res.AppendHeader(siplib.NewHeader("Retry-After", strconv.FormatInt(int64(secs), 10)))
 	}
-	res.SetBody(s.Body)
+	attachBody(res, s.Body)
 	return res
+}
+
+// attachBody is SetBody of a message that has no Content-Length yet; sipgo would
+// look for one among all headers, by name.
+func attachBody(msg Message, body []byte) {
+	n := siplib.ContentLengthHeader(len(body))
+	msg.AppendHeader(&n)
+	msg.SetBody(body)
 }
 
 // oneLine makes a reason phrase safe.
@@ -140,13 +148,7 @@ func NewContact(n NameAddr) Header { return siplib.NewHeader("Contact", n.String
 // first, or appends h.
 func Set(msg Message, h Header) {
 	data := dataOf(msg)
-	name := canonicalName(h.Name())
-	var old []Header
-	for _, x := range data.Headers() {
-		if canonicalName(x.Name()) == name {
-			old = append(old, x)
-		}
-	}
+	old := headersNamed(data.Headers(), h.Name())
 	if len(old) == 0 {
 		data.AppendHeader(h)
 		return
@@ -154,7 +156,7 @@ func Set(msg Message, h Header) {
 	for _, x := range old[1:] {
 		data.RemoveHeader(x.Name())
 	}
-	if left := headersNamed(data.Headers(), name); len(left) == 1 && left[0].Name() == h.Name() {
+	if left := headersNamed(data.Headers(), h.Name()); len(left) == 1 && left[0].Name() == h.Name() {
 		data.ReplaceHeader(h)
 		return
 	}
@@ -165,7 +167,7 @@ func Set(msg Message, h Header) {
 // Remove deletes every header of that name, in its long and its compact form.
 func Remove(msg Message, name string) {
 	data := dataOf(msg)
-	for _, x := range headersNamed(data.Headers(), canonicalName(name)) {
+	for _, x := range headersNamed(data.Headers(), name) {
 		data.RemoveHeader(x.Name())
 	}
 }
@@ -180,9 +182,9 @@ func dataOf(msg Message) *siplib.MessageData {
 	panic("sip: neither request nor response") // there is no third kind
 }
 
-func headersNamed(list []Header, canonical string) (found []Header) {
+func headersNamed(list []Header, name string) (found []Header) {
 	for _, h := range list {
-		if canonicalName(h.Name()) == canonical {
+		if sameName(h.Name(), name) {
 			found = append(found, h)
 		}
 	}
@@ -431,9 +433,8 @@ func Reasons(msg Message) (list []Reason) {
 // Value is the value of the first header of that name, long or compact, "" when
 // there is none.
 func Value(msg Message, name string) string {
-	name = canonicalName(name)
 	for _, h := range dataOf(msg).Headers() {
-		if canonicalName(h.Name()) == name {
+		if sameName(h.Name(), name) {
 			return h.Value()
 		}
 	}
@@ -442,9 +443,8 @@ func Value(msg Message, name string) string {
 
 // Values are the values of all headers of that name, one per line.
 func Values(msg Message, name string) (list []string) {
-	name = canonicalName(name)
 	for _, h := range dataOf(msg).Headers() {
-		if canonicalName(h.Name()) == name {
+		if sameName(h.Name(), name) {
 			list = append(list, h.Value())
 		}
 	}
@@ -483,36 +483,85 @@ func MediaTypeIs(value, mediaType string) bool {
 	return strings.EqualFold(strings.TrimSpace(value), mediaType)
 }
 
-// canonicalName is the long name in lower case. Known spellings cost nothing.
-func canonicalName(name string) string {
+// sameName compares header names: without case, and a compact form with its long
+// one (RFC 3261 §7.3.1, §7.3.3).
+func sameName(a, b string) bool {
+	if a == b {
+		return true
+	}
+	if len(a) == 1 {
+		a = longName(a)
+	}
+	if len(b) == 1 {
+		b = longName(b)
+	}
+	return len(a) == len(b) && strings.EqualFold(a, b)
+}
+
+func longName(name string) string {
+	if long, ok := compactNames[name[0]|0x20]; ok {
+		return long
+	}
+	return name
+}
+
+// field is a number for the names that are looked at for every message.
+type field uint8
+
+const (
+	otherField field = iota
+	viaField
+	fromField
+	toField
+	callIDField
+	cseqField
+	maxForwardsField
+	contentLengthField
+	contentTypeField
+	recordRouteField
+	timestampField
+	retryAfterField
+)
+
+// fieldOf finds the number of a header. sipgo's own types need no look at the name.
+func fieldOf(h Header) field {
+	switch h.(type) {
+	case *siplib.ViaHeader:
+		return viaField
+	case *siplib.FromHeader:
+		return fromField
+	case *siplib.ToHeader:
+		return toField
+	case *siplib.CallIDHeader:
+		return callIDField
+	case *siplib.CSeqHeader:
+		return cseqField
+	case *siplib.MaxForwardsHeader:
+		return maxForwardsField
+	case *siplib.ContentLengthHeader:
+		return contentLengthField
+	case *siplib.ContentTypeHeader:
+		return contentTypeField
+	}
+	name := h.Name()
 	if len(name) == 1 {
-		if long, ok := compactNames[name[0]|0x20]; ok {
-			return long
+		name = longName(name)
+	}
+	for _, f := range fieldNames {
+		if len(f.name) == len(name) && strings.EqualFold(f.name, name) {
+			return f.field
 		}
 	}
-	switch name {
-	case "Via":
-		return "via"
-	case "From":
-		return "from"
-	case "To":
-		return "to"
-	case "Call-ID":
-		return "call-id"
-	case "CSeq":
-		return "cseq"
-	case "Max-Forwards":
-		return "max-forwards"
-	case "Content-Length":
-		return "content-length"
-	case "Content-Type":
-		return "content-type"
-	case "Contact":
-		return "contact"
-	case "User-Agent":
-		return "user-agent"
-	}
-	return strings.ToLower(name)
+	return otherField
+}
+
+var fieldNames = [...]struct {
+	name  string
+	field field
+}{
+	{"via", viaField}, {"from", fromField}, {"to", toField}, {"call-id", callIDField}, {"cseq", cseqField},
+	{"max-forwards", maxForwardsField}, {"content-length", contentLengthField}, {"content-type", contentTypeField},
+	{"record-route", recordRouteField}, {"timestamp", timestampField}, {"retry-after", retryAfterField},
 }
 
 // compactNames: RFC 3261 §7.3.3 and the registry.

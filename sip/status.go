@@ -67,9 +67,9 @@ var phrases = map[int]string{
 func StatusOf(res *Response) Status {
 	s := Status{Code: res.StatusCode, Reason: res.Reason, Body: res.Body()}
 	for _, h := range res.Headers() {
-		switch canonicalName(h.Name()) {
-		case "via", "from", "to", "call-id", "cseq", "content-length", "record-route":
-		case "retry-after":
+		switch fieldOf(h) {
+		case viaField, fromField, toField, callIDField, cseqField, contentLengthField, recordRouteField:
+		case retryAfterField:
 			s.RetryAfter, _ = ParseRetryAfter(h.Value())
 		default:
 			s.Headers = append(s.Headers, h)

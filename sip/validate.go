@@ -143,10 +143,12 @@ func Validate(msg Message) error {
 	if len(a.b)+len(msg.Body()) > MaxMessage {
 		return fmt.Errorf("%w: %d bytes", ErrInvalid, len(a.b)+len(msg.Body()))
 	}
-	return validateMandatory(msg)
+	return Mandatory(msg)
 }
 
-func validateMandatory(msg Message) error {
+// Mandatory is the part of Validate about headers that must be there, for those
+// who call AppendMessage anyway.
+func Mandatory(msg Message) error {
 	missing := func(what string) error { return fmt.Errorf("%w: no %s", ErrInvalid, what) }
 	_, method := CSeq(msg)
 	switch m := msg.(type) {

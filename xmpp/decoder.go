@@ -45,8 +45,12 @@ func NewDecoder(r io.Reader, l Limits) *Decoder {
 // Open reads a stream header and returns it as an element without content. It may be called again where the
 // protocol restarts the stream on the same connection (RFC 6120 §4.3.3). An error ends the stream.
 func (d *Decoder) Open() (*Element, error) {
-	frame, err := d.f.header()
-	if errors.Is(err, errOversize) {
+	err := d.declaration()
+	var frame []byte
+	if err == nil {
+		frame, err = d.f.header()
+	}
+	if err == errOversize {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrBadStream, d.f.limits.Bytes)
 	}
 	if err != nil {
@@ -62,6 +66,23 @@ func (d *Decoder) Open() (*Element, error) {
 	d.p.base = len(d.p.ns)
 	d.header, d.name = e, rawName(name)
 	return e, nil
+}
+
+// declaration reads and checks an XML declaration if there is one.
+func (d *Decoder) declaration() error {
+	frame, err := d.f.declaration()
+	if err != nil || frame == nil {
+		return err
+	}
+	d.p.reset(frame)
+	t, err := d.p.token()
+	if err != nil {
+		return err
+	}
+	if pi, ok := t.(xml.ProcInst); !ok || pi.Target != "xml" {
+		return ErrRestrictedXML
+	}
+	return nil
 }
 
 // Header returns what Open returned last, nil before.

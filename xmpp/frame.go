@@ -343,9 +343,30 @@ func (f *framer) skip() error {
 	}
 }
 
-// header returns the bytes of the stream's start tag. An XML declaration in front of it is dropped.
+// declaration returns the XML declaration if there is one, else nil. White space around it is dropped. There
+// is at least one byte afterwards.
+func (f *framer) declaration() ([]byte, error) {
+	if err := f.skipSpace(); err != nil {
+		return nil, err
+	}
+	const declaration = "<?xml"
+	for i := range len(declaration) {
+		if c, err := f.at(i); err != nil {
+			return nil, err
+		} else if c != declaration[i] {
+			return nil, nil
+		}
+	}
+	n, err := f.index(len(declaration), '>')
+	if err != nil {
+		return nil, err
+	}
+	return f.take(n + 1), nil
+}
+
+// header returns the bytes of the stream's start tag.
 func (f *framer) header() ([]byte, error) {
-	if err := f.declaration(); err != nil {
+	if err := f.skipSpace(); err != nil {
 		return nil, err
 	}
 	if f.buf[f.start] != '<' {
@@ -365,26 +386,4 @@ func (f *framer) header() ([]byte, error) {
 		return nil, fmt.Errorf("%w: empty element", ErrBadStream)
 	}
 	return f.take(n), nil
-}
-
-// declaration drops an XML declaration and the white space around it. Afterwards there is at least one byte.
-// The encoding it names is not looked at: what is not UTF-8 fails in the parser (RFC 6120 §11.6).
-func (f *framer) declaration() error {
-	if err := f.skipSpace(); err != nil {
-		return err
-	}
-	const declaration = "<?xml"
-	for i := range len(declaration) {
-		if c, err := f.at(i); err != nil {
-			return err
-		} else if c != declaration[i] {
-			return nil
-		}
-	}
-	n, err := f.index(len(declaration), '>')
-	if err != nil {
-		return err
-	}
-	f.take(n + 1)
-	return f.skipSpace()
 }

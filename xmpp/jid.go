@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/text/secure/precis"
@@ -191,11 +192,17 @@ func prepareResource(s string) (string, error) {
 	return s, checkLength(s)
 }
 
-var errUnstable = errors.New("preparation does not come to an end")
+var (
+	errUnstable = errors.New("preparation does not come to an end")
+	errNotUTF8  = errors.New("not UTF-8") // precis would make it U+FFFD
+)
 
 // enforce applies a profile until the result is stable, at most four times: a few sequences change again
 // when they are prepared a second time, and == must not depend on how often that was done (RFC 8264 §7).
 func enforce(p *precis.Profile, s string) (string, error) {
+	if !utf8.ValidString(s) {
+		return s, errNotUTF8
+	}
 	for range 4 {
 		out, err := p.String(s)
 		if err != nil {

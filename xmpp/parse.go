@@ -76,18 +76,18 @@ func (p *parser) token() (xml.Token, error) {
 	return nil, fmt.Errorf("%w: %s", ErrNotWellFormed, strings.TrimPrefix(err.Error(), "XML syntax error "))
 }
 
-// start reads the first start tag and leaves its namespaces in scope. It also returns the raw name.
+// start reads a start tag and leaves its namespaces in scope. It also returns the raw name.
 func (p *parser) start() (*Element, xml.Name, error) {
-	for {
-		t, err := p.token()
-		if err != nil {
-			return nil, xml.Name{}, err
-		}
-		if s, ok := t.(xml.StartElement); ok {
-			e := &Element{Name: s.Name, Attr: s.Attr}
-			return e, s.Name, p.scope(e)
-		}
+	t, err := p.token()
+	if err != nil {
+		return nil, xml.Name{}, err
 	}
+	s, ok := t.(xml.StartElement)
+	if !ok {
+		return nil, xml.Name{}, fmt.Errorf("%w: no start tag", ErrNotWellFormed)
+	}
+	e := &Element{Name: s.Name, Attr: s.Attr}
+	return e, s.Name, p.scope(e)
 }
 
 // element parses the whole frame, which holds exactly one element.
@@ -256,7 +256,7 @@ func parseIn(space string, data []byte) (*Element, error) {
 		d.p.ns = append(d.p.ns, binding{"", space})
 		d.p.base = 1
 	}
-	if err := d.f.declaration(); err != nil {
+	if err := d.declaration(); err != nil {
 		return nil, document(err)
 	}
 	e, err := d.Next()

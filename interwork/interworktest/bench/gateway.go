@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// gateway is the process under measurement.
+type gateway struct {
+	cmd     *exec.Cmd
+	sip     string // host:port
+	console string
+}
+
+const configuration = `
+xmpp:
+  component: %s
+  domain: sip.bench.example
+  secret: secret
+sip:
+  listen: [udp://%s, tcp://%s]
+  trusted: [127.0.0.0/8]
+  trunks:
+    - { name: peer, uri: "sip:%s;transport=%s", domains: ["*"] }
+state:
+  dir: %s
+%s
+http: { listen: %s }
+log: { level: warn, format: json }
+trace: { keep: 0 }
+`
+
+func startGateway(ctx context.Context, dir, binary, component, peer, transport, postgres string) (*gateway, error) {
+	state, err := os.MkdirTemp(dir, "state-")
+	if err != nil {
+		return nil, err
+	}
+	sipAddr, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	console, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	url := ""
+	if postgres != "" {
+		url = "  url: " + strconv.Quote(postgres)
+	}
+	file := filepath.Join(state, "stoxgate.yaml")
+	text := fmt.Sprintf(configuration, component, sipAddr, sipAddr, peer, transport, filepath.Join(state, "data"), url, console)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	g := &gateway{sip: sipAddr, console: console}
+	g.cmd = exec.Command(binary, "serve", "--config", file)
+	g.cmd.Stderr = os.Stderr
+	if err := g.cmd.Start(); err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for !g.ready(ctx) {
+		if time.Now().After(deadline) {
+			g.stop()
+			return nil, fmt.Errorf("the gateway is not ready after 20 s")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return g, nil
+}
+
+func (g *gateway) ready(ctx context.Context) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.console+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body)
+	return res.StatusCode == http.StatusOK
+}
+
+func (g *gateway) stop() {
+	_ = g.cmd.Process.Signal(os.Interrupt)
+	done := make(chan struct{})
+	go func() { _ = g.cmd.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(15 * time.Second):
+		_ = g.cmd.Process.Kill()
+		<-done
+	}
+}
+
+// usage reads the CPU time and the resident memory of the process (proc(5)).
+func (g *gateway) usage() (cpu time.Duration, rss int64) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0
+	}
+	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+2:]))
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	pages, _ := strconv.ParseInt(fields[21], 10, 64)
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
+	return time.Duration(user+system) * tick, pages * int64(os.Getpagesize())
+}
+
+// profile fetches a CPU profile while the load runs.
+func (g *gateway) profile(file string, seconds int) error {
+	res, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", g.console, seconds))
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	_, err = io.Copy(out, res.Body)
+	return err
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}

@@ -1,0 +1,142 @@
+// Command bench measures messages through a running gateway: a stub component server on
+// one side, a SIP peer on the other, and the gateway as a process of its own in between,
+// with its durable outbox on. It prints one row per load: messages a second, latency,
+// the gateway's CPU time per message, loss, duplicates and memory.
+//
+//	go run ./interwork/interworktest/bench            # all loads
+//	go run ./interwork/interworktest/bench -only x2s -window 32 -n 100000
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// load is one row of the table.
+type load struct {
+	direction string // x2s or s2x
+	transport string // of the SIP side
+	window    int    // messages outstanding, one per pair; 0: rate counts
+	rate      int    // messages a second, 0: closed loop
+	total     int
+}
+
+func (l load) String() string {
+	how := fmt.Sprintf("%d outstanding", l.window)
+	if l.rate > 0 {
+		how = fmt.Sprintf("%d/s", l.rate)
+	}
+	return fmt.Sprintf("%s %s %s", l.direction, l.transport, how)
+}
+
+func main() {
+	only := flag.String("only", "", "x2s or s2x")
+	window := flag.Int("window", 0, "one closed loop with so many outstanding, instead of the standard loads")
+	rate := flag.Int("rate", 0, "one load with so many messages a second")
+	n := flag.Int("n", 60000, "messages per load")
+	transport := flag.String("transport", "udp", "udp or tcp")
+	binary := flag.String("binary", "", "gateway to measure; default: built from ./cmd/stoxgate")
+	postgres := flag.String("state-url", "", "PostgreSQL URL for the outbox; default: SQLite in a temporary folder")
+	profile := flag.String("profile", "", "write a CPU profile of the gateway to this file")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, loads(*only, *transport, *window, *rate, *n), *binary, *postgres, *profile); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func loads(only, transport string, window, rate, n int) (list []load) {
+	for _, d := range []string{"x2s", "s2x"} {
+		if only != "" && only != d {
+			continue
+		}
+		switch {
+		case window > 0 || rate > 0:
+			list = append(list, load{direction: d, transport: transport, window: window, rate: rate, total: n})
+		default:
+			for _, w := range []int{1, 32, 256} {
+				total := n
+				if w == 1 {
+					total = n / 10
+				}
+				list = append(list, load{direction: d, transport: transport, window: w, total: total})
+			}
+			for _, r := range []int{1000, 5000} {
+				list = append(list, load{direction: d, transport: transport, rate: r, total: 10 * r})
+			}
+		}
+	}
+	return list
+}
+
+func run(ctx context.Context, list []load, binary, postgres, profile string) error {
+	dir, err := os.MkdirTemp("", "stoxgate-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if binary == "" {
+		binary = filepath.Join(dir, "stoxgate")
+		build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/stoxgate")
+		build.Stdout, build.Stderr = os.Stderr, os.Stderr
+		if err := build.Run(); err != nil {
+			return fmt.Errorf("building the gateway: %w", err)
+		}
+	}
+	fmt.Printf("%s, %d CPUs, %s/%s; the gateway, both peers and the load share them\n\n", runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+	fmt.Printf("| load | messages | msg/s | p50 | p99 | CPU/message | lost | twice | refused | RSS |\n|---|---|---|---|---|---|---|---|---|---|\n")
+	failed := 0
+	for _, l := range list {
+		r, err := measure(ctx, l, dir, binary, postgres, profile)
+		if err != nil {
+			return fmt.Errorf("%v: %w", l, err)
+		}
+		fmt.Println(r.row(l))
+		if r.lost > 0 || r.twice > 0 {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d loads lost or repeated messages", failed)
+	}
+	return nil
+}
+
+// result is what one load gave.
+type result struct {
+	messages, lost, twice, refused int
+	elapsed, p50, p99, cpu         time.Duration
+	rss                            int64 // bytes
+}
+
+func (r result) row(l load) string {
+	per := time.Duration(0)
+	if r.messages > 0 {
+		per = r.cpu / time.Duration(r.messages)
+	}
+	return fmt.Sprintf("| %v | %d | %.0f | %s | %s | %s | %d | %d | %d | %.0f MB |", l, r.messages,
+		float64(r.messages)/r.elapsed.Seconds(), short(r.p50), short(r.p99), short(per), r.lost, r.twice, r.refused, float64(r.rss)/1e6)
+}
+
+func short(d time.Duration) string {
+	switch {
+	case d >= 10*time.Millisecond:
+		return d.Round(time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	default:
+		return strings.TrimSuffix(d.Round(100*time.Nanosecond).String(), "")
+	}
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stoxgate/stoxgate/sip/siptest"
+	"github.com/stoxgate/stoxgate/xmpp"
+	"github.com/stoxgate/stoxgate/xmpp/xmpptest"
+)
+
+// settle is how long the last messages may take after the last one was sent.
+const settle = 40 * time.Second
+
+// pairs is how many users talk when the load is a rate.
+const pairs = 256
+
+// tracker notes when each message left and when it came.
+type tracker struct {
+	mu      sync.Mutex
+	sent    map[string]time.Time // by the text of the message
+	took    []time.Duration
+	twice   int
+	refused int
+	total   int
+	done    chan struct{}
+}
+
+func newTracker(total int) *tracker {
+	return &tracker{sent: make(map[string]time.Time, total), took: make([]time.Duration, 0, total), total: total, done: make(chan struct{})}
+}
+
+func (t *tracker) left(text string) {
+	t.mu.Lock()
+	t.sent[text] = time.Now()
+	t.mu.Unlock()
+}
+
+// came reports whether the text came for the first time.
+func (t *tracker) came(text string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, known := t.sent[text]
+	if !known || at.IsZero() {
+		t.twice++
+		return false
+	}
+	t.sent[text] = time.Time{}
+	t.took = append(t.took, time.Since(at))
+	t.check()
+	return true
+}
+
+func (t *tracker) refuse() {
+	t.mu.Lock()
+	t.refused++
+	t.check()
+	t.mu.Unlock()
+}
+
+func (t *tracker) check() {
+	if len(t.took)+t.refused == t.total {
+		close(t.done)
+	}
+}
+
+func (t *tracker) result(elapsed time.Duration) result {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := result{messages: len(t.took), twice: t.twice, refused: t.refused, lost: t.total - len(t.took) - t.refused, elapsed: elapsed}
+	slices.Sort(t.took)
+	if n := len(t.took); n > 0 {
+		r.p50, r.p99 = t.took[n/2], t.took[n*99/100]
+	}
+	return r
+}
+
+// measure runs one load through a fresh gateway.
+func measure(ctx context.Context, l load, dir, binary, postgres, profile string) (result, error) {
+	server := xmpptest.NewServer(xmpptest.Config{Domain: "sip.bench.example", Secret: "secret", Hosts: []string{"chat.bench.example"}})
+	if err := server.Listen("127.0.0.1:0"); err != nil {
+		return result{}, err
+	}
+	defer server.Close()
+	t := newTracker(l.total)
+	var next func(pair int) // x2s, closed loop: called when the pair's message came
+	phone, err := siptest.NewAnswerer(siptest.AnswererConfig{Transport: l.transport, Seen: func(raw []byte) {
+		text := raw[bytes.Index(raw, []byte("\r\n\r\n"))+4:]
+		if t.came(string(text)) && next != nil {
+			pair, _, _ := strings.Cut(string(text), " ")
+			n, _ := strconv.Atoi(pair)
+			next(n)
+		}
+	}})
+	if err != nil {
+		return result{}, err
+	}
+	defer phone.Close()
+	server.OnStanza(func(e *xmpp.Element) {
+		if e.Name.Local != "message" {
+			return
+		}
+		if e.Attribute("type") == "error" {
+			t.refuse()
+			return
+		}
+		if body := e.Child(e.Name.Space, "body"); body != nil && l.direction == "s2x" {
+			t.came(body.Text())
+		}
+	})
+	g, err := startGateway(ctx, dir, binary, server.Addr(), phone.Addr(), l.transport, postgres)
+	if err != nil {
+		return result{}, err
+	}
+	defer g.stop()
+
+	var profiled chan error
+	if profile != "" {
+		profiled = make(chan error, 1)
+		go func() { profiled <- g.profile(profile, 5) }()
+	}
+	before, _ := g.usage()
+	start := time.Now()
+	if l.direction == "x2s" {
+		err = sendXMPP(ctx, l, server, t, &next)
+	} else {
+		err = sendSIP(ctx, l, g, t)
+	}
+	if err != nil {
+		return result{}, err
+	}
+	select {
+	case <-t.done:
+	case <-ctx.Done():
+		return result{}, ctx.Err()
+	case <-time.After(settle):
+	}
+	r := t.result(time.Since(start))
+	after, rss := g.usage()
+	r.cpu, r.rss = after-before, rss
+	if profiled != nil {
+		if err := <-profiled; err != nil {
+			return r, fmt.Errorf("profile: %w", err)
+		}
+	}
+	return r, nil
+}
+
+func stanza(pair int, text string) []byte {
+	p := strconv.Itoa(pair)
+	return []byte(`<message from='mira` + p + `@chat.bench.example/desk' to='otto` + p + `\40voice.bench.example@sip.bench.example' id='` +
+		strings.ReplaceAll(text, " ", "-") + `' type='chat' xml:lang='en'><body>` + text + `</body>` +
+		`<active xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/></message>`)
+}
+
+// sendXMPP sends from the stub server. The closed loop goes on by itself.
+func sendXMPP(ctx context.Context, l load, server *xmpptest.Server, t *tracker, next *func(int)) error {
+	var mu sync.Mutex
+	sent := 0
+	send := func(pair int) {
+		mu.Lock()
+		n := sent
+		if n >= l.total {
+			mu.Unlock()
+			return
+		}
+		sent++
+		mu.Unlock()
+		text := strconv.Itoa(pair) + " message " + strconv.Itoa(n)
+		t.left(text)
+		_ = server.Inject(stanza(pair, text)) // fails only when the link is gone, and then messages are lost
+	}
+	if l.rate == 0 {
+		*next = send
+		for p := range l.window {
+			send(p)
+		}
+		return nil
+	}
+	return paced(ctx, l, func(n int) { send(n % pairs) })
+}
+
+// paced calls f l.total times at l.rate, in steps of a few milliseconds.
+func paced(ctx context.Context, l load, f func(n int)) error {
+	start := time.Now()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; n < l.total; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		for due := int(time.Since(start).Seconds() * float64(l.rate)); n < min(due, l.total); n++ {
+			f(n)
+		}
+	}
+	return nil
+}
+
+// sendSIP sends from SIP users, each with one MESSAGE under way.
+func sendSIP(ctx context.Context, l load, g *gateway, t *tracker) error {
+	window := l.window
+	if l.rate > 0 {
+		window = pairs
+	}
+	var gate func() // waits until the next message is due
+	if l.rate > 0 {
+		gate = pacer(l.rate)
+	}
+	s, err := siptest.NewSender(siptest.SenderConfig{
+		Transport: l.transport, Proxy: g.sip, Window: window, Total: l.total,
+		From: func(p int) string { return "sip:otto" + strconv.Itoa(p) + "@voice.bench.example" },
+		To:   func(p int) string { return "sip:mira" + strconv.Itoa(p) + "@chat.bench.example" },
+		Body: func(pair, n int) string {
+			if gate != nil {
+				gate()
+			}
+			text := strconv.Itoa(pair) + " message " + strconv.Itoa(n)
+			t.left(text)
+			return text
+		},
+	})
+	if err != nil {
+		return err
+	}
+	report, err := s.Run(ctx)
+	if err != nil {
+		return err
+	}
+	for code, n := range report.Answers {
+		if code/100 != 2 {
+			for range n {
+				t.refuse()
+			}
+		}
+	}
+	return nil
+}
+
+// pacer spreads calls evenly.
+func pacer(rate int) func() {
+	start := time.Now()
+	n := 0
+	return func() {
+		due := start.Add(time.Duration(n) * time.Second / time.Duration(rate))
+		n++
+		if wait := time.Until(due); wait > 0 {
+			time.Sleep(wait)
+		}
+	}
+}

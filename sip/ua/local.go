@@ -1,0 +1,116 @@
+package ua
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/stoxgate/stoxgate/sip"
+)
+
+// localCache remembers which of our addresses leads to a peer, when a listener is
+// bound to all of them.
+type localCache struct {
+	mu sync.Mutex
+	m  map[netip.Addr]localEntry
+}
+
+type localEntry struct {
+	addr  netip.Addr
+	until time.Time
+}
+
+const (
+	localFor  = 30 * time.Second // addresses change: DHCP, a VPN
+	maxLocals = 10_000
+)
+
+func newLocalCache() *localCache { return &localCache{m: map[netip.Addr]localEntry{}} }
+
+// toward is the local address from which the kernel sends to peer.
+func (c *localCache) toward(peer netip.Addr) netip.Addr {
+	now := time.Now()
+	c.mu.Lock()
+	e, ok := c.m[peer]
+	c.mu.Unlock()
+	if ok && now.Before(e.until) {
+		return e.addr
+	}
+	e = localEntry{until: now.Add(localFor)}
+	// Connecting a UDP socket sends nothing; it asks the routing table.
+	if conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(peer, 9))); err == nil {
+		e.addr = addrPort(conn.LocalAddr()).Addr()
+		_ = conn.Close()
+	}
+	c.mu.Lock()
+	if len(c.m) >= maxLocals {
+		clear(c.m)
+	}
+	c.m[peer] = e
+	c.mu.Unlock()
+	return e.addr
+}
+
+// sentBy is the host and the port that we name in Via and Contact to a peer.
+func (u *UA) sentBy(p path) (host string, port int) {
+	local := p.local()
+	port = int(local.Port())
+	if p.stream != nil {
+		// The port where we listen, so that the peer can come back when this
+		// connection is gone; its own port when we do not listen.
+		if a := u.Addr(p.stream.transport); a.IsValid() {
+			port = int(a.Port())
+		}
+	}
+	return u.hostToward(local.Addr(), p.remote.Addr()), port
+}
+
+func (u *UA) hostToward(bound, peer netip.Addr) string {
+	if u.cfg.Advertise != "" {
+		return bracketed(u.cfg.Advertise)
+	}
+	if !bound.IsValid() || bound.IsUnspecified() {
+		if a := u.locals.toward(peer); a.IsValid() {
+			bound = a
+		}
+	}
+	return bracketed(bound.WithZone("").String())
+}
+
+// Contact is the URI under which a peer at that address reaches this UA over the
+// transport: Advertise or our address, and the listening port. user is plain
+// text, "" for none.
+func (u *UA) Contact(user, transport string, peer netip.Addr) sip.URI {
+	a := u.Addr(transport)
+	c := sip.URI{Scheme: "sip", User: sip.EscapeUser(user), Host: u.hostToward(a.Addr(), peer), Port: int(a.Port())}
+	if transport != "udp" {
+		c.Params = sip.Params{{Name: "transport", Value: transport}}
+	}
+	return c
+}
+
+// socketFor is the UDP socket to send to peer from: one that is bound to the
+// address the kernel would choose, else one that is bound to all addresses of the
+// family, else any of the family.
+func (u *UA) socketFor(peer netip.Addr) *socket {
+	var best *socket
+	rank := 0
+	for _, s := range u.sockets {
+		a := s.local.Addr()
+		if a.Is4() != peer.Is4() {
+			continue
+		}
+		r := 1
+		switch {
+		case a.IsUnspecified():
+			r = 2
+		case len(u.sockets) > 1 && a == u.locals.toward(peer):
+			r = 3
+		}
+		if r > rank {
+			best, rank = s, r
+		}
+	}
+	return best
+}
