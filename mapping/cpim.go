@@ -24,9 +24,11 @@ func (o *outbound) envelope(at time.Time) *cpim.Message {
 	return m
 }
 
+var noBrackets = strings.NewReplacer("<", "", ">", "")
+
 // cpimAddress writes "Formal Name <URI>"; a name with angle brackets would be read as an address.
 func cpimAddress(n sip.NameAddr, display string) string {
-	display = strings.NewReplacer("<", "", ">", "").Replace(cleanLine(display, maxDisplay))
+	display = noBrackets.Replace(cleanLine(display, maxDisplay))
 	return cpim.Address{Name: display, URI: n.URI.AOR().String()}.String()
 }
 

@@ -22,39 +22,55 @@ const (
 	textNoGroup    = "group chat messages cannot be sent to a SIP user"
 )
 
-// encryption tells what the element encrypts with; "" if it is no ciphertext. A key transport of OMEMO has no
-// payload: clients send it by themselves, and nobody misses it.
-func encryption(e *xmpp.Element) (scheme string, empty bool) {
+// secrecy is what an element says about end-to-end encryption.
+type secrecy uint8
+
+const (
+	unencrypted secrecy = iota
+	keyOnly             // key material without a message; clients send it by themselves, and nobody misses it
+	marked              // XEP-0380: something in this message is encrypted
+	ciphertext          // an encrypted message
+)
+
+// encryption tells what the element says about encryption, and its name.
+func encryption(e *xmpp.Element) (s secrecy, scheme string) {
 	switch e.Name.Space {
 	case xmpp.NSOMEMOLegacy, xmpp.NSOMEMO, "urn:xmpp:omemo:1", "urn:xmpp:omemo:0":
 		if e.Name.Local == "encrypted" {
-			return "OMEMO", e.Child(e.Name.Space, "payload") == nil
+			if e.Child(e.Name.Space, "payload") == nil {
+				return keyOnly, "OMEMO"
+			}
+			return ciphertext, "OMEMO"
 		}
 	case xmpp.NSOpenPGP:
 		if e.Name.Local == "openpgp" {
-			return "OpenPGP", false
+			return ciphertext, "OpenPGP"
 		}
 	case xmpp.NSOpenPGPLegacy:
 		if e.Name.Local == "x" {
-			return "OpenPGP", false
+			return ciphertext, "OpenPGP"
 		}
 	case xmpp.NSEME:
 		if e.Name.Local == "encryption" {
-			switch e.Attribute("namespace") {
-			case xmpp.NSOTR:
-				return "OTR", false
-			case xmpp.NSOpenPGP, xmpp.NSOpenPGPLegacy:
-				return "OpenPGP", false
-			case "", xmpp.NSOMEMOLegacy, xmpp.NSOMEMO, "urn:xmpp:omemo:1", "urn:xmpp:omemo:0":
-				return "", false // the <encrypted/> beside it knows whether there is a payload
-			}
-			if name := cleanLine(e.Attribute("name"), 64); name != "" {
-				return name, false
-			}
-			return "encryption", false
+			return marked, markedScheme(e)
 		}
 	}
-	return "", false
+	return unencrypted, ""
+}
+
+func markedScheme(e *xmpp.Element) string {
+	switch e.Attribute("namespace") {
+	case xmpp.NSOTR:
+		return "OTR"
+	case xmpp.NSOpenPGP, xmpp.NSOpenPGPLegacy:
+		return "OpenPGP"
+	case xmpp.NSOMEMOLegacy, xmpp.NSOMEMO, "urn:xmpp:omemo:1", "urn:xmpp:omemo:0":
+		return "OMEMO"
+	}
+	if name := cleanLine(e.Attribute("name"), 64); name != "" {
+		return name
+	}
+	return "encryption"
 }
 
 // isOTR: OTR has no element of its own, its ciphertext is the body (XEP-0364 §2).

@@ -124,6 +124,8 @@ func goldenContext(t *testing.T, comment string) *golden {
 					g.request.PlainOnly = true
 				case "nick":
 					g.request.Nick = true
+				case "states":
+					g.request.States = true
 				default:
 					t.Fatalf("unknown flag %q", f)
 				}

@@ -163,19 +163,16 @@ func appendHTML(dst []byte, n xmpp.Node) []byte {
 	return append(dst, '>')
 }
 
-// treeBuilder collects the clean tree and the plain text side by side.
+// treeBuilder collects the clean tree.
 type treeBuilder struct {
 	stack  []openElement // stack[0] is the body
 	marked bool
-	plain  plainWriter
-	pre    int
+	pre    int // open <pre> elements
 }
 
 type openElement struct {
 	tag  string // as written, to find the end tag
 	elem *xmpp.Element
-	href string // of a link, to be told in the text
-	mark int    // length of the text when it was opened
 }
 
 func newTreeBuilder() *treeBuilder {
@@ -199,10 +196,9 @@ func (b *treeBuilder) open(tag string, attrs []html.Attribute) {
 		b.image(attrs)
 		return
 	case "hr":
-		b.closeBlocks("p")
-		b.plain.block()
+		b.open("p", nil)
 		b.text("———")
-		b.plain.block()
+		b.close("p")
 		return
 	case "td", "th":
 		b.text(" ")
@@ -214,7 +210,6 @@ func (b *treeBuilder) open(tag string, attrs []html.Attribute) {
 	}
 	if to.name == "br" {
 		b.top().elem.Add(xmpp.NewElement(xmpp.NSXHTML, "br"))
-		b.plain.newline()
 		return
 	}
 	if to.name == "li" {
@@ -226,12 +221,12 @@ func (b *treeBuilder) open(tag string, attrs []html.Attribute) {
 		return
 	}
 	e := xmpp.NewElement(xmpp.NSXHTML, to.name)
-	o := openElement{tag: tag, elem: e, mark: b.plain.len()}
 	if to.name == "a" {
-		if o.href = safeURI(attribute(attrs, "href")); o.href == "" {
+		href := safeURI(attribute(attrs, "href"))
+		if href == "" {
 			return
 		}
-		e.Set("href", o.href)
+		e.Set("href", href)
 		b.marked = true
 	}
 	style := attribute(attrs, "style")
@@ -249,9 +244,8 @@ func (b *treeBuilder) open(tag string, attrs []html.Attribute) {
 	if tag == "pre" {
 		b.pre++
 	}
-	b.plain.open(to.name)
 	b.top().elem.Add(e)
-	b.stack = append(b.stack, o)
+	b.stack = append(b.stack, openElement{tag, e})
 }
 
 // image writes a picture as a link. A picture that loads by itself would tell its owner who reads when.
@@ -298,14 +292,10 @@ func (b *treeBuilder) close(tag string) {
 
 func (b *treeBuilder) closeTo(i int) {
 	for len(b.stack) > i {
-		o := b.top()
+		o := *b.top()
 		if o.tag == "pre" {
 			b.pre--
 		}
-		if o.href != "" {
-			b.plain.link(o.href, o.mark)
-		}
-		b.plain.close(o.elem.Name.Local)
 		b.stack = b.stack[:len(b.stack)-1]
 		if len(o.elem.Children) == 0 { // nothing in it: drop it again
 			parent := b.top().elem
@@ -323,7 +313,6 @@ func (b *treeBuilder) text(s string) {
 			var more bool
 			line, rest, more = strings.Cut(rest, "\n")
 			b.top().elem.AddText(line)
-			b.plain.raw(line)
 			if more {
 				b.open("br", nil)
 			}
@@ -335,9 +324,15 @@ func (b *treeBuilder) text(s string) {
 		return
 	}
 	e := b.top().elem
+	n := len(e.Children)
+	if n > 0 && strings.HasSuffix(e.Children[n-1].Text, " ") && e.Children[n-1].Elem == nil {
+		if s = strings.TrimLeft(s, " "); s == "" {
+			return
+		}
+	}
 	if s == " " {
 		// Space between blocks is layout of the source.
-		if n := len(e.Children); n == 0 || e.Children[n-1].Elem != nil && (isBlock(e.Children[n-1].Elem.Name.Local) || e.Children[n-1].Elem.Name.Local == "br") {
+		if n == 0 || e.Children[n-1].Elem != nil && (isBlock(e.Children[n-1].Elem.Name.Local) || e.Children[n-1].Elem.Name.Local == "br") {
 			return
 		}
 		if e.Name.Local == "ul" || e.Name.Local == "ol" {
@@ -345,7 +340,6 @@ func (b *treeBuilder) text(s string) {
 		}
 	}
 	e.AddText(s)
-	b.plain.text(s)
 }
 
 // collapse turns each run of white space into one space (CSS white-space: normal). U+00A0 is no white space.
@@ -405,7 +399,8 @@ func (b *treeBuilder) element(e *xmpp.Element, depth int) {
 
 func (b *treeBuilder) finish() (*xmpp.Element, string, bool) {
 	b.closeTo(1)
-	return b.stack[0].elem, b.plain.String(), b.marked
+	body := b.stack[0].elem
+	return body, plainText(body), b.marked
 }
 
 // safeURI returns the URI if its scheme is on the list. Characters that browsers skip inside a scheme
@@ -468,79 +463,111 @@ func plainStyle(s string) bool {
 	return true
 }
 
-// plainWriter writes readable text: blocks on lines of their own, "> " before quotes, "- " or "1. " before
-// list items, and the address behind a link that does not show it.
+// plainText writes a clean tree as readable text: blocks on lines of their own, "> " before quotes, "- " or "1. "
+// before list items, and the address behind a link that does not show it.
+func plainText(body *xmpp.Element) string {
+	var w plainWriter
+	w.children(body)
+	return strings.TrimRight(w.b.String(), " \n")
+}
+
 type plainWriter struct {
 	b       strings.Builder
 	quotes  int
 	lists   []int // per open list: 0 for bullets, else the next number
 	started bool  // something stands on the current line
 	pending int   // line ends to be written before the next text
-	space   bool  // the last character was a collapsible space
+	space   bool  // the last character was a space that others are merged with
+	pre     bool  // spaces count
+	bullet  bool  // the line has nothing but a bullet yet
 }
 
-func (w *plainWriter) len() int { return w.b.Len() }
-
-func (w *plainWriter) String() string { return strings.TrimRight(w.b.String(), " \n") }
-
-func (w *plainWriter) newline() {
-	if w.b.Len() > 0 || w.started {
-		w.pending++
+func (w *plainWriter) children(e *xmpp.Element) {
+	for i := range e.Children {
+		if c := e.Children[i].Elem; c != nil {
+			w.element(c)
+		} else {
+			w.text(e.Children[i].Text)
+		}
 	}
-	w.started, w.space = false, false
 }
 
-// block makes sure that the next text starts a line.
-func (w *plainWriter) block() {
+func (w *plainWriter) element(e *xmpp.Element) {
+	switch e.Name.Local {
+	case "br":
+		if w.started || w.b.Len() > 0 {
+			w.pending++
+		}
+		w.started, w.space = false, false
+		return
+	case "a":
+		start := w.b.Len()
+		w.children(e)
+		w.link(e.Attribute("href"), start)
+		return
+	case "p":
+		pre := w.pre
+		w.pre = pre || strings.Contains(e.Attribute("style"), "monospace")
+		w.block(e)
+		w.pre = pre
+	case "blockquote":
+		w.newBlock()
+		w.quotes++
+		w.block(e)
+		w.quotes--
+	case "ul":
+		w.list(e, 0)
+	case "ol":
+		w.list(e, 1)
+	case "li":
+		w.newBlock()
+		w.write(w.nextBullet())
+		w.space, w.bullet = true, true
+		w.block(e)
+	default:
+		w.children(e)
+	}
+}
+
+// block writes the children with line ends around them. The bullet of a list item stays on its line.
+func (w *plainWriter) block(e *xmpp.Element) {
+	if !w.bullet {
+		w.newBlock()
+	}
+	w.children(e)
+	w.newBlock()
+}
+
+// newBlock makes sure that the next text starts a line.
+func (w *plainWriter) newBlock() {
 	if w.started {
 		w.pending = max(w.pending, 1)
 	}
-	w.started, w.space = false, false
+	w.started, w.space, w.bullet = false, false, false
 }
 
-func (w *plainWriter) open(name string) {
-	switch name {
-	case "p", "li":
-		w.block()
-	case "blockquote":
-		w.block()
-		w.quotes++
-	case "ul":
-		w.block()
-		w.lists = append(w.lists, 0)
-	case "ol":
-		w.block()
-		w.lists = append(w.lists, 1)
-	}
-	if name == "li" {
-		bullet := "- "
-		if n := len(w.lists) - 1; n >= 0 {
-			if w.lists[n] > 0 {
-				bullet = strconv.Itoa(w.lists[n]) + ". "
-				w.lists[n]++
-			}
-			bullet = strings.Repeat("  ", n) + bullet
-		}
-		w.write(bullet)
-		w.space = true
-	}
+func (w *plainWriter) list(e *xmpp.Element, first int) {
+	w.newBlock()
+	w.lists = append(w.lists, first)
+	w.block(e)
+	w.lists = w.lists[:len(w.lists)-1]
 }
 
-func (w *plainWriter) close(name string) {
-	switch name {
-	case "p", "li":
-		w.block()
-	case "blockquote":
-		w.block()
-		w.quotes--
-	case "ul", "ol":
-		w.block()
-		w.lists = w.lists[:len(w.lists)-1]
+func (w *plainWriter) nextBullet() string {
+	n := len(w.lists) - 1
+	if n < 0 {
+		return "- "
 	}
+	bullet := "- "
+	if w.lists[n] > 0 {
+		bullet = strconv.Itoa(w.lists[n]) + ". "
+		w.lists[n]++
+	}
+	return strings.Repeat("  ", n) + bullet
 }
 
 func (w *plainWriter) text(s string) {
-	if !w.started || w.space {
+	if !w.pre && (!w.started || w.space) {
 		s = strings.TrimLeft(s, " ")
 	}
 	if s == "" {
@@ -550,14 +577,8 @@ func (w *plainWriter) text(s string) {
 	w.space = s[len(s)-1] == ' '
 }
 
-func (w *plainWriter) raw(s string) {
-	if s != "" {
-		w.write(s)
-	}
-}
-
 func (w *plainWriter) write(s string) {
-	if w.pending > 0 || !w.started && w.b.Len() == 0 {
+	if !w.started {
 		for range w.pending {
 			w.b.WriteByte('\n')
 		}
@@ -566,14 +587,13 @@ func (w *plainWriter) write(s string) {
 			w.b.WriteString("> ")
 		}
 	}
-	w.started = true
+	w.started, w.bullet = true, false
 	w.b.WriteString(s)
 }
 
-// link tells the address of a link whose text, since mark, does not show it.
-func (w *plainWriter) link(href string, mark int) {
-	shown := strings.TrimSpace(w.b.String()[min(mark, w.b.Len()):])
-	switch shown {
+// link tells the address of a link whose text, which begins at start, does not show it.
+func (w *plainWriter) link(href string, start int) {
+	switch strings.TrimSpace(w.b.String()[start:]) {
 	case "":
 		w.text(href)
 	case href, strings.TrimPrefix(href, "mailto:"), strings.TrimPrefix(href, "tel:"):

@@ -17,7 +17,7 @@ import (
 //   - SIP to XMPP: the stanza id is the imdn.Message-ID. A MESSAGE without one gets an id made from its
 //     Call-ID, CSeq and tag; its sender waits for no receipt, and the prefix tells so.
 const (
-	encodedID = "stoxgate-id-"
+	encodedID = "sgid-"
 	madeID    = "stoxgate-"
 	// maxID bounds ids in bytes; clients use UUIDs.
 	maxID = 255
@@ -28,7 +28,7 @@ func stanzaToMessageID(id string) (string, bool) {
 	if id == "" || len(id) > maxID {
 		return "", false
 	}
-	if isIDToken(id) && !strings.HasPrefix(id, madeID) {
+	if isIDToken(id) && !strings.HasPrefix(id, madeID) && !strings.HasPrefix(id, encodedID) {
 		return id, true
 	}
 	return encodedID + base64.RawURLEncoding.EncodeToString([]byte(id)), true

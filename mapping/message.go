@@ -24,7 +24,8 @@ const (
 	dateFormat = "Mon, 02 Jan 2006 15:04:05 GMT" // SIP-date, RFC 3261 §25.1
 	maxSubject = 512                             // bytes
 	maxDisplay = 128                             // bytes of a display name
-	// requestsPerSeq is how many CSeq numbers one outbox number is worth.
+	// requestsPerSeq is how many CSeq numbers one outbox number is worth. CSeq has 31 bits (RFC 3261 §8.1.1.5)
+	// and starts over after 33 million messages; the tag is another for every request, so none is mistaken.
 	requestsPerSeq = 64
 )
 
@@ -145,14 +146,15 @@ type outbound struct {
 
 // scan goes through the extensions once.
 func (o *outbound) scan() error {
-	scheme, keyOnly := "", false
+	worst, scheme, keys := unencrypted, "", false
 	for _, e := range o.m.Extensions {
 		if isCopy(e) {
 			return ErrNothing
 		}
-		if s, empty := encryption(e); s != "" {
-			if scheme == "" {
-				scheme, keyOnly = s, empty
+		if s, name := encryption(e); s != unencrypted {
+			keys = keys || s == keyOnly
+			if s > worst {
+				worst, scheme = s, name
 			}
 			continue
 		}
@@ -170,9 +172,9 @@ func (o *outbound) scan() error {
 		o.wantReceipt, o.wantMarker = false, false // XEP-0184 §5.1: no id, no receipt
 	}
 	switch {
-	case keyOnly && len(o.m.Bodies) == 0:
+	case keys && worst < ciphertext && (worst == marked || len(o.m.Bodies) == 0):
 		return ErrNothing
-	case scheme != "" && !keyOnly:
+	case worst >= marked:
 		return stanzaError(xmpp.ConditionNotAcceptable, scheme+": "+textEncrypted)
 	}
 	for _, b := range o.m.Bodies {
@@ -342,6 +344,11 @@ func (o *outbound) texts() (bodies []xmpp.LangText, files []file) {
 				return o.m.Bodies, nil
 			}
 			bodies = append(bodies, b)
+		}
+	}
+	if len(bodies) == 0 && o.xhtml != nil { // XEP-0071 §4 wants a body too, but not every client writes one
+		if _, text, _ := XHTMLToHTML(o.xhtml.Child(xmpp.NSXHTML, "body")); text != "" {
+			bodies = append(bodies, xmpp.LangText{Lang: o.m.Lang, Text: text})
 		}
 	}
 	if o.hasFile {
@@ -571,15 +578,15 @@ func (o *outbound) add(contentType string, body []byte, lang string) error {
 // identify makes what names the requests of this stanza: from the outbox number and the addresses, never from
 // the time, so that a message that is sent again after a crash is the same message.
 func (o *outbound) identify(to sip.NameAddr) {
-	from, dest := o.c.From.URI.Key(), to.URI.Key()
+	var room [96]byte
+	pair := fnvBytes(fnvStart, o.c.From.URI.AOR().Append(room[:0]))
+	pair = fnvBytes(fnv(pair, "\x00"), to.URI.AOR().Append(room[:0]))
 	thread, id := "", ""
 	if o.m != nil {
 		thread, id = o.m.Thread, o.m.ID
 	}
-	o.callID = ThreadToCallID(thread, from, dest, o.c.Host, o.c.Seq)
-	h := fnv(fnv(fnv(fnvStart, o.c.Host), from), dest)
-	h = fnv(h, id)
-	o.fromTag = (h ^ o.c.Seq) * 0x9E3779B97F4A7C15
+	o.callID = callIDOf(thread, pair, o.c.Host, o.c.Seq)
+	o.fromTag = (fnv(fnv(pair, o.c.Host), id) ^ o.c.Seq) * 0x9E3779B97F4A7C15
 }
 
 // madeID is an imdn.Message-ID for a request that has no stanza id, such as a notification.

@@ -139,6 +139,8 @@ func (n *Number) setParams(params sip.Params) error {
 			n.Context = value
 		case strings.HasPrefix(name, "m-"):
 			return fmt.Errorf("%w: %q", ErrNumberParameter, p.Name)
+		case !isParamName(name):
+			return fmt.Errorf("%w: parameter %q", ErrNumberMalformed, p.Name)
 		default:
 			n.Params.Set(name, value)
 		}
@@ -151,6 +153,16 @@ func (n *Number) setParams(params sip.Params) error {
 	}
 	slices.SortFunc(n.Params, func(a, b sip.Param) int { return cmp.Compare(a.Name, b.Name) })
 	return nil
+}
+
+// isParamName checks pname of RFC 3966 §3.
+func isParamName(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // params are all parameters in the order of RFC 3966 §3: isub or ext, then phone-context, then the others.

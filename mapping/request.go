@@ -24,6 +24,7 @@ type RequestContext struct {
 	Focus     bool             // the peer is a conference focus: the From of a CPIM envelope is believed
 	PlainOnly bool             // no XHTML-IM beside the text
 	Nick      bool             // the first message of a pair: bring the display name (XEP-0172 §4.2)
+	States    bool             // the SIP peer takes isComposing: <active/> invites the client to send states (XEP-0085 §5.1)
 }
 
 const (
@@ -450,6 +451,9 @@ func (in *inbound) content() *xmpp.Message {
 			m.Extensions = append(m.Extensions, xmpp.NewElement(xmpp.NSNick, "nick").AddText(name))
 		}
 	}
+	if in.c.States && m.Type == xmpp.MessageChat {
+		m.Extensions = append(m.Extensions, xmpp.NewElement(xmpp.NSChatStates, "active"))
+	}
 	return in.carry(m)
 }
 
@@ -488,7 +492,7 @@ func (in *inbound) number(msgs []*xmpp.Message, first int) {
 			if m.ID, known = requestID(in.want.MessageID, in.r); !known {
 				continue
 			}
-			if in.want.Positive {
+			if in.want.Positive && m.Type != xmpp.MessageGroupchat { // XEP-0184 §5.3
 				m.Extensions = append(m.Extensions, xmpp.NewElement(xmpp.NSReceipts, "request"))
 			}
 			if in.want.Display {

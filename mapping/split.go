@@ -110,7 +110,8 @@ func extends(r rune) bool {
 		return false
 	}
 	return unicode.Is(unicode.M, r) || r == zeroWidthJoiner || r == 0x200C ||
-		0x1F3FB <= r && r <= 0x1F3FF || 0xE0020 <= r && r <= 0xE007F || r == 0xFF9E || r == 0xFF9F
+		0x1F3FB <= r && r <= 0x1F3FF || 0xE0020 <= r && r <= 0xE007F || r == 0xFF9E || r == 0xFF9F ||
+		r == 0x0E33 || r == 0x0EB3 // Thai and Lao AM are letters, but belong to the one before
 }
 
 func isRegional(r rune) bool { return 0x1F1E6 <= r && r <= 0x1F1FF }

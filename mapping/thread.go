@@ -38,19 +38,21 @@ const (
 // form). host is our own name. The same thread between the same addresses always gives the same Call-ID. An
 // empty thread gives a Call-ID that is used once; seq keeps these apart.
 func ThreadToCallID(thread, from, to, host string, seq uint64) string {
-	b := make([]byte, 0, len(thread)+pairChars+checkChars+len(host)+16)
-	switch {
-	case thread == "":
+	return callIDOf(thread, fnv(fnv(fnv(fnvStart, from), "\x00"), to), host, seq)
+}
+
+// callIDOf is ThreadToCallID with the hash of the pair.
+func callIDOf(thread string, pair uint64, host string, seq uint64) string {
+	var room [192]byte // on the stack, for all but the longest threads
+	b := room[:0]
+	if thread == "" {
 		b = append(b, noThread...)
 		b = strconv.AppendUint(b, seq, 36)
-	default:
-		b = appendThread(b, thread)
-		if len(b) > maxThread {
-			b = appendHash(append(b[:0], longThread...), fnv(fnvStart, thread), 13)
-		}
+	} else if b = appendThread(b, thread); len(b) > maxThread {
+		b = appendHash(append(b[:0], longThread...), fnv(fnvStart, thread), 13)
 	}
 	b = append(b, '.')
-	b = appendHash(b, fnv(fnv(fnv(fnvStart, from), "\x00"), to), pairChars)
+	b = appendHash(b, pair, pairChars)
 	b = appendHash(b, fnvBytes(fnvStart, b), checkChars)
 	b = append(b, '@')
 	return string(append(b, host...))

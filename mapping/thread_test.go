@@ -132,9 +132,9 @@ func TestMessageIDs(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"stoxgate-id-!!":     "stoxgate-id-!!",
-		"stoxgate-id-_w":     "stoxgate-id-_w", // not UTF-8
-		"stoxgate-id-YQ":     "a",
+		"sgid-!!":            "sgid-!!",
+		"sgid-_w":            "sgid-_w", // not UTF-8
+		"sgid-YQ":            "a",
 		"plain":              "plain",
 		"stoxgate-something": "stoxgate-something",
 	} {

@@ -30,8 +30,8 @@ const mark = "-_.!~*'()"
 var (
 	userChars     = newCharset(mark + "&=+$,;?/")  // user
 	passwordChars = newCharset(mark + "&=+$,")     // password
-	paramChars    = newCharset(mark + "[]/:&+$")   // pname, pvalue
-	headerChars   = newCharset(mark + "[]/?:+$")   // hname, hvalue
+	paramChars    = newCharset(mark + "/:&+$")     // pname, pvalue; "[" and "]" are legal, but
+	headerChars   = newCharset(mark + "/?:+$")     // hname, hvalue; parsers take them for IPv6
 	tokenChars    = newCharset("-.!%*_+`'~")       // token
 	telChars      = newCharset(mark + "[]/:&+$%#") // raw text of a tel: or an opaque URI parameter
 	hostChars     = newCharset("-._[]:")           // host, with the IPv6 brackets

@@ -252,6 +252,7 @@ func libHeaderParams(p Params) siplib.HeaderParams {
 // requoteLib brings parameters that sipgo has read into the form that it writes.
 func requoteLib(p siplib.HeaderParams) {
 	for i := range p {
+		p[i].K, p[i].V = strings.TrimSpace(p[i].K), strings.TrimSpace(p[i].V)
 		if v := p[i].V; len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' && strings.ContainsAny(v, " \t") {
 			p[i].V = v[1 : len(v)-1]
 		}

@@ -83,7 +83,7 @@ func cutNameAddr(s string) (n NameAddr, rest string, err error) {
 		if gt < 0 {
 			return n, "", fmt.Errorf("%w: no >", ErrNameAddr)
 		}
-		uri, s = strings.TrimSpace(s[1:gt]), s[gt+1:]
+		uri, s = strings.Trim(s[1:gt], " \t"), s[gt+1:]
 	} else {
 		// addr-spec: everything behind ";" is a header parameter (§20.10).
 		end := strings.IndexAny(s, ";, \t")

@@ -122,7 +122,7 @@ func parseHeaderParams(s string) (p Params, rest string, err error) {
 			continue
 		}
 		n := 0
-		for n < len(s) && !strings.ContainsRune("=;, \t\"", rune(s[n])) {
+		for n < len(s) && tokenChars[s[n]] {
 			n++
 		}
 		if n == 0 {

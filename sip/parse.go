@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -35,13 +36,31 @@ func Parse(p *siplib.Parser, raw []byte) (msg Message, err error) {
 		}
 	}()
 	msg, err = p.ParseSIP(raw)
-	if err != nil {
-		if msg == nil || isNilMessage(msg) {
-			return nil, fmt.Errorf("%w: %w", ErrParse, err)
-		}
-		return msg, fmt.Errorf("%w: %w", ErrParse, err)
+	if err == nil {
+		return msg, nil
 	}
-	return msg, nil
+	err = fmt.Errorf("%w: %w", ErrParse, err)
+	if msg == nil || isNilMessage(msg) {
+		return salvage(p, raw), err
+	}
+	return msg, err
+}
+
+// salvage reads the fields of a request whose Request-URI cannot be read, so that
+// it can be answered with 400. It returns nil when it is not that.
+func salvage(p *siplib.Parser, raw []byte) Message {
+	line, rest, ok := bytes.Cut(raw, []byte("\r\n"))
+	method, _, _ := bytes.Cut(line, []byte(" "))
+	if !ok || !isToken(string(method)) || !bytes.HasSuffix(bytes.TrimRight(line, " "), []byte(" SIP/2.0")) {
+		return nil
+	}
+	again := make([]byte, 0, len(raw)+32)
+	again = append(append(again, method...), " sip:unreadable.invalid SIP/2.0\r\n"...)
+	msg, err := p.ParseSIP(append(again, rest...))
+	if err != nil {
+		return nil
+	}
+	return msg
 }
 
 func isNilMessage(m Message) bool {
@@ -72,18 +91,12 @@ var fieldParsers = func() map[string]siplib.HeaderParser {
 			if err != nil && !isComma(err) {
 				return siplib.NewHeader(name, text), nil
 			}
-			switch h := h.(type) {
-			case *siplib.FromHeader:
-				requoteLib(h.Params)
-			case *siplib.ToHeader:
-				requoteLib(h.Params)
-			}
 			return h, err
 		}
 	}
 	m := map[string]siplib.HeaderParser{
-		"from":         lenient("From", lib["from"]),
-		"to":           lenient("To", lib["to"]),
+		"from":         lenient("From", parseFrom),
+		"to":           lenient("To", parseTo),
 		"call-id":      lenient("Call-ID", lib["call-id"]),
 		"content-type": lenient("Content-Type", lib["content-type"]),
 		"max-forwards": lenient("Max-Forwards", lib["max-forwards"]),
@@ -118,6 +131,35 @@ func parseCSeq(_ []byte, text string) (Header, error) {
 		return nil, errField
 	}
 	return &siplib.CSeqHeader{SeqNo: uint32(n), MethodName: Method(method)}, nil
+}
+
+var libFrom, libTo = siplib.DefaultHeadersParser()["from"], siplib.DefaultHeadersParser()["to"]
+
+// parseFrom tries sipgo's quick parser first, and ours on what it misreads.
+func parseFrom(name []byte, text string) (Header, error) {
+	h, err := libFrom(name, text)
+	if f, ok := h.(*siplib.FromHeader); err == nil && ok && readable(&f.Address) {
+		requoteLib(f.Params)
+		return f, nil
+	}
+	n, err := ParseNameAddr(text)
+	if err != nil {
+		return nil, err
+	}
+	return &siplib.FromHeader{DisplayName: libDisplay(n.Display), Address: n.URI.Lib(), Params: libHeaderParams(n.Params)}, nil
+}
+
+func parseTo(name []byte, text string) (Header, error) {
+	h, err := libTo(name, text)
+	if t, ok := h.(*siplib.ToHeader); err == nil && ok && readable(&t.Address) {
+		requoteLib(t.Params)
+		return t, nil
+	}
+	n, err := ParseNameAddr(text)
+	if err != nil {
+		return nil, err
+	}
+	return &siplib.ToHeader{DisplayName: libDisplay(n.Display), Address: n.URI.Lib(), Params: libHeaderParams(n.Params)}, nil
 }
 
 var libVia = siplib.DefaultHeadersParser()["via"]

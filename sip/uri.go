@@ -75,7 +75,7 @@ func ParseURI(s string) (URI, error) {
 func (u *URI) parseHostForm(s string) (err error) {
 	// A user part may hold ";" and "?", a host part may not hold "@", and a raw
 	// "@" is legal nowhere else: the last one ends the user (RFC 3261 §25.1).
-	if at := strings.LastIndexByte(s, '@'); at >= 0 && !headersBefore(s, at) {
+	if at := strings.LastIndexByte(s, '@'); at >= 0 {
 		u.User, u.Password, _ = strings.Cut(s[:at], ":")
 		if u.User == "" {
 			return fmt.Errorf("%w: empty user", ErrURI)
@@ -122,23 +122,6 @@ var wireUser = func() *charset {
 	}
 	return c
 }()
-
-// headersBefore tells whether the "@" at that place belongs to the headers part
-// of a URI without a user, as in sip:host?to=sip:bob@biloxi.com.
-func headersBefore(s string, at int) bool {
-	q := strings.IndexByte(s[:at], '?')
-	if q < 0 {
-		return false
-	}
-	// "sip:what?ever@host" has a "?" in its user. It is a header only when the
-	// text before it is a host with its parameters and the text behind it a pair.
-	if !strings.Contains(s[q:at], "=") {
-		return false
-	}
-	host, _, _ := strings.Cut(s[:q], ";")
-	_, _, err := parseHostPort(host)
-	return err == nil
-}
 
 func parseHostPort(s string) (host string, port int, err error) {
 	host = s
@@ -442,7 +425,7 @@ func fromLibParams(l siplib.HeaderParams, uri bool) Params {
 	}
 	p := make(Params, 0, len(l))
 	for _, kv := range l {
-		x := Param{strings.TrimSpace(kv.K), strings.TrimSpace(kv.V)}
+		x := Param{kv.K, kv.V}
 		switch {
 		case uri:
 			if v, err := unescape(x.Value); err == nil {

@@ -88,6 +88,16 @@ func (d *Decoder) declaration() error {
 // Header returns what Open returned last, nil before.
 func (d *Decoder) Header() *Element { return d.header }
 
+// Namespace returns the default namespace that the stream header declared: the one stanzas are in.
+func (d *Decoder) Namespace() string {
+	for _, b := range d.p.ns[:d.p.base] {
+		if b.prefix == "" {
+			return b.space
+		}
+	}
+	return ""
+}
+
 // Raw returns the bytes of the element that Open or Next returned last, valid until either is called again.
 func (d *Decoder) Raw() []byte { return d.raw }
 

@@ -39,6 +39,7 @@ func TestDecoderStream(t *testing.T) {
 			d := open(t, reader(stream), Limits{})
 			assert.Equal(t, "c9f2-77", d.Header().Attribute("id"))
 			assert.True(t, d.Header().Is(NSStream, "stream"))
+			assert.Equal(t, NSComponentAccept, d.Namespace())
 
 			e, err := d.Next()
 			require.NoError(t, err)
@@ -138,6 +139,7 @@ func TestDecoderRestart(t *testing.T) {
 
 func TestDecoderInitStream(t *testing.T) {
 	d := NewDecoder(strings.NewReader(sampleHeader+sample+"</stream:stream>"), Limits{})
+	assert.Equal(t, "", d.Namespace())
 	id, err := stanza.InitStream(d.XML())
 	require.NoError(t, err)
 	assert.Equal(t, "c9f2-77", id)

@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// mediaPorts is how many ports a gateway gets for media.
+const mediaPorts = 40
+
 // raceExit is the exit code of a program with the race detector that found a
 // race (GORACE).
 const raceExit = 66
@@ -61,6 +64,7 @@ type Gateway struct {
 	options GatewayOptions
 	sip     int
 	console int
+	media   int // the first of mediaPorts
 	api     http.Client
 }
 
@@ -82,7 +86,7 @@ func StartGateway(t TB, o GatewayOptions) *Gateway {
 func PrepareGateway(t TB, o GatewayOptions) *Gateway {
 	t.Helper()
 	dir := workDir(t, "stoxgate")
-	g := &Gateway{options: o, sip: FreePort(t), console: FreePort(t)}
+	g := &Gateway{options: o, sip: FreePort(t), console: FreePort(t), media: FreePorts(t, mediaPorts)}
 	g.api = http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	config, err := json.MarshalIndent(g.config(dir), "", "  ") // JSON is YAML
 	if err != nil {
@@ -130,6 +134,7 @@ func (g *Gateway) config(dir string) map[string]any {
 	// Everyone here has the same address: the limits of one source are those of
 	// the whole test.
 	set("sip.limits", map[string]any{"rate": 100_000, "burst": 1_000_000, "connections_per_source": 10_000, "ban": "0s"})
+	set("media.ports", fmt.Sprintf("%d-%d", g.media, g.media+mediaPorts-1))
 	set("state.dir", filepath.Join(dir, "state"))
 	set("http.listen", g.ConsoleAddress())
 	set("log", map[string]any{"level": "debug", "format": "json"})

@@ -32,6 +32,7 @@ type SlixmppOptions struct {
 	NoReceipt bool   // don't answer receipt requests (XEP-0184)
 	Carbons   bool   // enable carbons (XEP-0280)
 	Invisible bool   // send no initial presence
+	SCRAM     bool   // prove the password by SCRAM, which takes slixmpp a second, instead of PLAIN
 	Reconnect bool   // come back when the server goes away
 }
 
@@ -161,7 +162,7 @@ func prepareSlixmpp(t TB, o SlixmppOptions) *Slixmpp {
 	args := []string{script, "--jid", c.BareJID() + "/" + o.Resource, "--host", host, "--port", port}
 	for flag, on := range map[string]bool{
 		"--receipts": !o.NoReceipt, "--carbons": o.Carbons,
-		"--presence": !o.Invisible, "--reconnect": o.Reconnect,
+		"--presence": !o.Invisible, "--reconnect": o.Reconnect, "--scram": o.SCRAM,
 	} {
 		if on {
 			args = append(args, flag)

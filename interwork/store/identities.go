@@ -9,20 +9,24 @@ import (
 )
 
 // IdentityRow is one person: the row is complete in itself, and a change replaces it as
-// a whole. Addresses are compared as text, so callers give canonical forms.
+// a whole.
 type IdentityRow struct {
 	ID           string
 	Version      int64 // of the change that wrote it; filled in by the store
 	Removed      bool  // only ID and Version are left
 	JID          string
-	AORs         []string // "sip:user@host"
-	Numbers      []string // "+" and digits
+	AORs         []string
+	Numbers      []string
 	Name         string
 	Trunk        string
 	CallOut      bool
 	CallIn       bool
 	ShowCallerID bool
 	Credentials  []CredentialRow
+
+	// Keys are what no other identity may have, one per address in a form that is the
+	// same for every spelling of it. They are written and not read back.
+	Keys []string
 }
 
 // CredentialRow is what a user logs in with: HA1 of RFC 7616 §3.4.2 as hexadecimal text.
@@ -36,20 +40,6 @@ type CredentialRow struct {
 // identityVersions numbers the changes of identities.
 const identityVersions = "identities.version"
 
-// addresses are the keys in identity_addresses: a JID and an AOR of the same text are
-// different addresses, so each kind has its scheme.
-func (r *IdentityRow) addresses() []string {
-	list := make([]string, 0, 1+len(r.AORs)+len(r.Numbers))
-	if r.JID != "" {
-		list = append(list, "xmpp:"+r.JID)
-	}
-	list = append(list, r.AORs...)
-	for _, n := range r.Numbers {
-		list = append(list, "tel:"+n)
-	}
-	return list
-}
-
 func (r *IdentityRow) check() error {
 	if r.ID == "" {
 		return fmt.Errorf("%w: an identity needs an id", ErrInvalid)
@@ -57,8 +47,10 @@ func (r *IdentityRow) check() error {
 	if err := checkText(r.ID, r.JID, r.Name, r.Trunk); err != nil {
 		return err
 	}
-	if err := checkText(r.addresses()...); err != nil {
-		return err
+	for _, list := range [][]string{r.AORs, r.Numbers, r.Keys} {
+		if err := checkText(list...); err != nil {
+			return err
+		}
 	}
 	for _, c := range r.Credentials {
 		if err := checkText(c.User, c.Realm, c.MD5, c.SHA256); err != nil {
@@ -79,7 +71,7 @@ func (s *Store) DeleteIdentity(ctx context.Context, id string) (version int64, e
 }
 
 // ChangeIdentities removes and then writes identities in one transaction and returns the
-// number of this change. An address with another owner gives *ConflictError and changes
+// number of this change. A key with another owner gives *ConflictError and changes
 // nothing. Unknown ids in remove are no error. Much at once holds up the outbox: give at
 // most some hundreds.
 func (s *Store) ChangeIdentities(ctx context.Context, put []IdentityRow, remove []string) (version int64, err error) {
@@ -154,8 +146,8 @@ func writeIdentity(c *writeConn, r *IdentityRow, version int64) error {
 }
 
 func writeAddresses(c *writeConn, r *IdentityRow) error {
-	for _, a := range r.addresses() {
-		n, err := c.exec(`INSERT INTO identity_addresses (address, identity) VALUES ($1, $2) ON CONFLICT DO NOTHING`, a, r.ID)
+	for _, key := range r.Keys {
+		n, err := c.exec(`INSERT INTO identity_addresses (address, identity) VALUES ($1, $2) ON CONFLICT DO NOTHING`, key, r.ID)
 		if err != nil {
 			return err
 		}
@@ -163,11 +155,11 @@ func writeAddresses(c *writeConn, r *IdentityRow) error {
 			continue
 		}
 		var owner string
-		if err := c.queryRow(`SELECT identity FROM identity_addresses WHERE address = $1`, []any{a}, &owner); err != nil {
+		if err := c.queryRow(`SELECT identity FROM identity_addresses WHERE address = $1`, []any{key}, &owner); err != nil {
 			return err
 		}
 		if owner != r.ID { // else the row names it twice
-			return &ConflictError{Address: a, Owner: owner}
+			return &ConflictError{Key: key, Owner: owner}
 		}
 	}
 	return nil

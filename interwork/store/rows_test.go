@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // clock is a time that tests move.
@@ -53,8 +54,12 @@ func TestIdentities(t *testing.T) {
 			ID: "mira", JID: "mira@chat.example", AORs: []string{"sip:mira@sip.example", "sip:100@pbx.example"},
 			Numbers: []string{"+4930123456"}, Name: "Mira Müller, \"M\"", Trunk: "carrier", CallOut: true, ShowCallerID: true,
 			Credentials: []CredentialRow{{User: "mira", Realm: "sip.example", MD5: "00", SHA256: "11"}, {User: "a b", Realm: "x"}},
+			Keys:        []string{"xmpp:mira@chat.example", "sip:mira@sip.example", "sip:100@pbx.example", "sip:100@pbx.example"},
 		}
-		otto := IdentityRow{ID: "otto", JID: "otto@chat.example", CallIn: true}
+		otto := IdentityRow{ID: "otto", JID: "otto@chat.example", CallIn: true, Keys: []string{"xmpp:otto@chat.example"}}
+		diff := func(want, got []IdentityRow) string {
+			return cmp.Diff(want, got, cmpopts.IgnoreFields(IdentityRow{}, "Keys"))
+		}
 		var err error
 		if mira.Version, err = s.PutIdentity(ctx, mira); err != nil {
 			t.Fatal(err)
@@ -65,26 +70,22 @@ func TestIdentities(t *testing.T) {
 		if mira.Version != 1 || otto.Version != 2 {
 			t.Errorf("versions %d and %d", mira.Version, otto.Version)
 		}
-		if d := cmp.Diff([]IdentityRow{mira, otto}, allIdentities(t, s, 0)); d != "" {
+		if d := diff([]IdentityRow{mira, otto}, allIdentities(t, s, 0)); d != "" {
 			t.Error(d)
 		}
-		if d := cmp.Diff([]IdentityRow{otto}, allIdentities(t, s, 1)); d != "" {
+		if d := diff([]IdentityRow{otto}, allIdentities(t, s, 1)); d != "" {
 			t.Error(d)
 		}
 
 		// No address has two owners, of whatever kind, and nothing of the change is kept.
-		for _, c := range []struct {
-			row     IdentityRow
-			address string
-		}{
-			{IdentityRow{ID: "eva", JID: "mira@chat.example"}, "xmpp:mira@chat.example"},
-			{IdentityRow{ID: "eva", AORs: []string{"sip:eva@sip.example", "sip:100@pbx.example"}}, "sip:100@pbx.example"},
-			{IdentityRow{ID: "otto", JID: "otto@chat.example", Numbers: []string{"+4930123456"}}, "tel:+4930123456"},
+		for _, row := range []IdentityRow{
+			{ID: "eva", Keys: []string{"sip:eva@sip.example", "sip:100@pbx.example"}},
+			{ID: "otto", Keys: []string{"xmpp:otto@chat.example", "sip:100@pbx.example"}},
 		} {
-			_, err := s.PutIdentity(ctx, c.row)
+			_, err := s.PutIdentity(ctx, row)
 			var conflict *ConflictError
-			if !errors.As(err, &conflict) || !errors.Is(err, ErrConflict) || conflict.Owner != "mira" || conflict.Address != c.address {
-				t.Errorf("%+v: %v", c.row, err)
+			if !errors.As(err, &conflict) || !errors.Is(err, ErrConflict) || conflict.Owner != "mira" || conflict.Key != "sip:100@pbx.example" {
+				t.Errorf("%+v: %v", row, err)
 			}
 		}
 		if v, err := s.IdentitiesVersion(ctx); err != nil || v != 2 {
@@ -92,8 +93,9 @@ func TestIdentities(t *testing.T) {
 		}
 
 		// A removed one stays as a mark; its addresses are free. A trade in one change works.
-		mira.AORs = mira.AORs[1:]
-		v, err := s.ChangeIdentities(ctx, []IdentityRow{mira, {ID: "eva", AORs: []string{"sip:mira@sip.example"}, JID: otto.JID}}, []string{"otto", "nobody"})
+		mira.AORs, mira.Keys = mira.AORs[1:], []string{"xmpp:mira@chat.example", "sip:100@pbx.example"}
+		eva := IdentityRow{ID: "eva", AORs: []string{"sip:mira@sip.example"}, JID: otto.JID, Keys: []string{"sip:mira@sip.example", otto.Keys[0]}}
+		v, err := s.ChangeIdentities(ctx, []IdentityRow{eva, mira}, []string{"otto", "nobody"})
 		if err != nil || v != 3 {
 			t.Fatal(v, err)
 		}
@@ -103,7 +105,7 @@ func TestIdentities(t *testing.T) {
 			{ID: "otto", Version: 3, Removed: true},
 		}
 		want[1].Version = 3
-		if d := cmp.Diff(want, allIdentities(t, s, 2)); d != "" {
+		if d := diff(want, allIdentities(t, s, 2)); d != "" {
 			t.Error(d)
 		}
 		if v, err := s.PutIdentity(ctx, IdentityRow{ID: "otto", JID: "back@chat.example"}); err != nil || v != 4 {
@@ -115,7 +117,7 @@ func TestIdentities(t *testing.T) {
 		if v, err := s.DeleteIdentity(ctx, "eva"); err != nil || v != 5 {
 			t.Error(v, err)
 		}
-		for _, bad := range []IdentityRow{{}, {ID: "a\x00b"}, {ID: "x", Name: "\xff"}, {ID: "x", AORs: []string{"sip:\xff@h"}}} {
+		for _, bad := range []IdentityRow{{}, {ID: "a\x00b"}, {ID: "x", Name: "\xff"}, {ID: "x", AORs: []string{"sip:\xff@h"}}, {ID: "x", Keys: []string{"\x00"}}} {
 			if _, err := s.PutIdentity(ctx, bad); !errors.Is(err, ErrInvalid) {
 				t.Errorf("%q: %v", bad.ID, err)
 			}
@@ -130,13 +132,13 @@ func TestShared(t *testing.T) {
 		shared := cfg
 		shared.Shared = true
 		tool := open(t, shared)
-		if _, err := tool.PutIdentity(t.Context(), IdentityRow{ID: "mira", JID: "mira@chat.example"}); err != nil {
+		if _, err := tool.PutIdentity(t.Context(), IdentityRow{ID: "mira", Keys: []string{"k"}}); err != nil {
 			t.Fatal(err)
 		}
 		if v, err := daemon.IdentitiesVersion(t.Context()); err != nil || v != 1 {
 			t.Fatal(v, err)
 		}
-		if _, err := daemon.PutIdentity(t.Context(), IdentityRow{ID: "eva", JID: "mira@chat.example"}); !errors.Is(err, ErrConflict) {
+		if _, err := daemon.PutIdentity(t.Context(), IdentityRow{ID: "eva", Keys: []string{"k"}}); !errors.Is(err, ErrConflict) {
 			t.Fatal(err)
 		}
 		if err := tool.Append(entry(1), nil); !errors.Is(err, ErrShared) {
@@ -301,13 +303,16 @@ func TestBindings(t *testing.T) {
 		if n := count(t, s, "bindings"); n != 1 {
 			t.Errorf("%d rows: expired ones are not purged at start", n)
 		}
+		if err := s.PutBinding(ctx, BindingRow{AOR: "a", ID: "b", UserAgent: "odd\x00\xff"}); err != nil {
+			t.Error("an odd User-Agent was refused:", err)
+		}
 		if err := errors.Join(s.DeleteBinding(ctx, b.AOR, b.ID), s.DeleteBinding(ctx, b.AOR, "none")); err != nil {
 			t.Error(err)
 		}
 		if got := all(); len(got) != 0 {
 			t.Error(got)
 		}
-		for _, bad := range []BindingRow{{}, {AOR: "a"}, {AOR: "a", ID: "\xff"}, {AOR: "a", ID: "b", UserAgent: "\x00"}} {
+		for _, bad := range []BindingRow{{}, {AOR: "a"}, {AOR: "a", ID: "\xff"}, {AOR: "a", ID: "b", CallID: "\x00"}} {
 			if err := s.PutBinding(ctx, bad); !errors.Is(err, ErrInvalid) {
 				t.Errorf("%+v: %v", bad, err)
 			}

@@ -45,8 +45,8 @@ var (
 	ErrLocked = errors.New("store: in use by another process")
 	// ErrNewerSchema tells that the database was written by a newer program.
 	ErrNewerSchema = errors.New("store: database is newer than this program")
-	// ErrConflict tells that an address already has an owner; see *ConflictError.
-	ErrConflict = errors.New("store: address has another owner")
+	// ErrConflict tells that a key has an owner already; see *ConflictError.
+	ErrConflict = errors.New("store: key has another owner")
 	// ErrInvalid tells that a row cannot be stored as it is; the error says why.
 	ErrInvalid = errors.New("store: invalid row")
 	// ErrShared tells that the operation needs a store that serves (Config.Shared is set).
@@ -55,14 +55,14 @@ var (
 	ErrCorrupt = errors.New("store: corrupt row")
 )
 
-// ConflictError names the address that a change wanted and who has it.
+// ConflictError names the key that a change wanted and who has it.
 type ConflictError struct {
-	Address string // with its scheme: "xmpp:…", "sip:…" or "tel:…"
-	Owner   string // identity id
+	Key   string // of IdentityRow.Keys
+	Owner string // identity id
 }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("store: %s belongs to identity %q", e.Address, e.Owner)
+	return fmt.Sprintf("store: %s belongs to identity %q", e.Key, e.Owner)
 }
 
 // Unwrap makes errors.Is(err, ErrConflict) true.

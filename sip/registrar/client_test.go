@@ -171,7 +171,7 @@ func TestClientAnswers(t *testing.T) {
 					require.Equal(t, tc.code, s.Code)
 					require.Equal(t, tc.state != ClientRegistered, s.Err != "")
 					require.Len(t, d.log(), tc.asked)
-					pause := s.Next.Sub(time.Now())
+					pause := time.Until(s.Next)
 					require.GreaterOrEqual(t, pause, tc.least)
 					require.LessOrEqual(t, pause, tc.most)
 					time.Sleep(pause - time.Millisecond)
@@ -192,7 +192,7 @@ func TestClientBackoff(t *testing.T) {
 		runClient(t, clientConfig(d), d, func(c *Client) {
 			want := retryBase
 			for range 10 {
-				pause := c.Status().Next.Sub(time.Now())
+				pause := time.Until(c.Status().Next)
 				require.GreaterOrEqual(t, pause, want/2)
 				require.LessOrEqual(t, pause, want)
 				want = min(2*want, retryMax)
@@ -220,7 +220,7 @@ func TestClientRefreshFails(t *testing.T) {
 			s := c.Status()
 			require.Equal(t, ClientRegistered, s.State)
 			require.NotEmpty(t, s.Err)
-			require.LessOrEqual(t, s.Next.Sub(time.Now()), 30*time.Second)
+			require.LessOrEqual(t, time.Until(s.Next), 30*time.Second)
 			time.Sleep(59 * time.Second)
 			synctest.Wait()
 			require.Equal(t, ClientRegistered, c.Status().State)

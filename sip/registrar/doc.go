@@ -13,7 +13,7 @@
 //     reading never waits for it.
 //   - What is in the store can be used after a restart: bindings whose contact
 //     can be reached without the connection that registered it. A binding that
-//     lives on a connection (outbound, WebSocket, a NATed TCP or TLS phone) ends
+//     lives on a connection (outbound, WebSocket, TLS, a NATed TCP phone) ends
 //     with the connection.
 //   - A connection is used for requests to the phone as long as it is there, with
 //     or without outbound, because nearly every phone on TCP sits behind a NAT or

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,12 +96,13 @@ func TestRestart(t *testing.T) {
 			{"<sip:dialled@192.0.2.9:5060;transport=tcp>", tcp, "Expires: 600"},
 			{"<sip:nated@10.0.0.1;transport=tcp>", tcp, "Expires: 600"},
 			{`<sip:flow@192.0.2.9:5060;transport=tcp>;reg-id=1;+sip.instance="<urn:a>"`, tcp, "Supported: outbound"},
+			{"<sip:secure@192.0.2.9:5061;transport=tls>", sender{"tls", "192.0.2.9:40003", 9}, "Expires: 600"},
 			{"<sip:web@x.invalid;transport=ws>", sender{"ws", "192.0.2.9:40002", 8}, "Expires: 600"},
 		} {
 			s := submit(r, register(t, "Contact: "+c.contact, c.extra, cseq(i+1)), c.from)
 			require.Equal(t, 200, s.Code, s.Error())
 		}
-		require.Len(t, r.Lookup(otto), 7)
+		require.Len(t, r.Lookup(otto), 8)
 		stop()
 		time.Sleep(61 * time.Second)
 
@@ -174,14 +176,14 @@ func TestFlows(t *testing.T) {
 		cfg.FlowTimer = 25 * time.Second
 		r, stop := newRegistrar(t, cfg)
 		defer stop()
-		a, b := sender{"tcp", "192.0.2.9:40001", 1}, sender{"tls", "192.0.2.9:40002", 2}
+		a, b := sender{"tcp", "192.0.2.9:40001", 1}, sender{"tcp", "192.0.2.9:40002", 2}
 		open(a.flow())
 		open(b.flow())
 		submit(r, register(t, "Contact: <sip:dialled@192.0.2.9:5060;transport=tcp>"), a)
 		submit(r, register(t, "Contact: <sip:nated@10.0.0.1;transport=tcp>", cseq(2)), a)
-		s := submit(r, register(t, "Supported: outbound", `Contact: <sip:flow@192.0.2.9:5061;transport=tls>;reg-id=1;+sip.instance="<urn:a>"`, cseq(3)), b)
+		s := submit(r, register(t, "Supported: outbound", `Contact: <sip:flow@192.0.2.9:5061;transport=tcp>;reg-id=1;+sip.instance="<urn:a>"`, cseq(3)), b)
 		require.Equal(t, []string{"25"}, valuesOf(s, "Flow-Timer"))
-		submit(r, register(t, "Contact: <sip:same@192.0.2.9:40002;transport=tls>", cseq(4)), b) // the port it sends from
+		submit(r, register(t, "Contact: <sip:same@192.0.2.9:40002;transport=tcp>", cseq(4)), b) // the port it sends from
 		submit(r, register(t, "Contact: <sip:mira@192.0.2.9:5060;transport=tcp>", "To: <sip:mira@"+domain+">"), a)
 		target := func(user string) ua.Target {
 			for x := range r.All() {
@@ -197,9 +199,9 @@ func TestFlows(t *testing.T) {
 		}
 
 		// A new connection with the same reg-id replaces the flow.
-		c := sender{"tls", "192.0.2.9:40003", 3}
+		c := sender{"tcp", "192.0.2.9:40003", 3}
 		open(c.flow())
-		submit(r, register(t, "Supported: outbound", `Contact: <sip:flow@192.0.2.9:5061;transport=tls>;reg-id=1;+sip.instance="<urn:a>"`, cseq(5)), c)
+		submit(r, register(t, "Supported: outbound", `Contact: <sip:flow@192.0.2.9:5061;transport=tcp>;reg-id=1;+sip.instance="<urn:a>"`, cseq(5)), c)
 		require.Equal(t, c.flow(), target("flow").Flow)
 
 		kill(b.flow())
@@ -266,7 +268,10 @@ func TestTarget(t *testing.T) {
 			sender{transport: "udp", source: "198.51.100.4:5060"}, "", false, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r, _ := newRegistrar(t, testConfig())
+			var dead atomic.Bool
+			cfg := testConfig()
+			cfg.Alive = func(ua.Flow) bool { return !dead.Load() }
+			r, _ := newRegistrar(t, cfg)
 			req := register(t, append([]string{"Contact: <sip:a@192.0.2.9:5060>"}, tc.lines...)...)
 			raw := strings.Replace(req.String(), "192.0.2.9:5060;branch", tc.via+";branch", 1)
 			msg, err := sip.ParseMessage([]byte(raw))
@@ -277,7 +282,7 @@ func TestTarget(t *testing.T) {
 			require.Len(t, got.Routes, tc.path)
 			require.Equal(t, tc.flow, !got.Flow.IsZero())
 			// After a restart with other listeners the socket is gone.
-			r.cfg.Alive = func(ua.Flow) bool { return false }
+			dead.Store(true)
 			got = r.Target(b)
 			require.True(t, got.Flow.IsZero())
 			require.Equal(t, tc.uri, got.URI.String()) // none with a path: its first hop is next

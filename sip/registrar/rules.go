@@ -71,25 +71,33 @@ func (r *registration) apply(current []Binding, now time.Time, lim limits) ([]Bi
 func (r *registration) outdated(b *Binding) bool { return b.CallID == r.callID && r.cseq <= b.CSeq }
 
 // find returns the place of the binding that a contact means, or -1: by instance
-// and reg-id for a flow (RFC 5626 §6), else by the rules of URI comparison.
+// and reg-id for a flow (RFC 5626 §6), else by the rules of URI comparison. These
+// are not transitive, so a binding may have the ID of a contact that it does not
+// equal any more; it is meant as well, for an ID stands once.
 func (r *registration) find(list []Binding, c *contact) int {
+	id := c.id()
 	return slices.IndexFunc(list, func(b Binding) bool {
 		if c.regID > 0 {
-			return b.RegID == c.regID && strings.EqualFold(b.Instance, c.instance)
+			return b.ID == id
 		}
-		return b.Contact.Equal(c.uri)
+		return b.ID == id || b.Contact.Equal(c.uri)
 	})
+}
+
+// id names the binding that a contact makes.
+func (c *contact) id() string {
+	if c.regID > 0 {
+		return strings.ToLower(c.instance) + ";" + strconv.Itoa(c.regID)
+	}
+	return c.uri.String()
 }
 
 // binding is what a contact becomes.
 func (r *registration) binding(c *contact, now time.Time, expires time.Duration) Binding {
 	b := Binding{
-		AOR: r.aor.String(), ID: c.uri.String(), Contact: c.uri, Params: c.params, Q: c.q, Instance: c.instance, RegID: c.regID,
+		AOR: r.aor.String(), ID: c.id(), Contact: c.uri, Params: c.params, Q: c.q, Instance: c.instance, RegID: c.regID,
 		CallID: r.callID, CSeq: r.cseq, Registered: now, Updated: now, Expires: now.Add(expires),
 		Path: r.path, Transport: r.transport, Source: r.source, UserAgent: r.userAgent,
-	}
-	if c.regID > 0 {
-		b.ID = strings.ToLower(c.instance) + ";" + strconv.Itoa(c.regID)
 	}
 	if !r.direct || len(r.path) > 0 {
 		return b // the way leads through Path or to the contact, not to our peer
@@ -100,23 +108,16 @@ func (r *registration) binding(c *contact, now time.Time, expires time.Duration)
 	switch r.transport {
 	case "udp":
 		b.ToSource = r.rport || !same
-	case "tcp", "tls":
+	case "tcp":
 		port := c.uri.Port
 		if port == 0 {
-			port = defaultPort(r.transport)
+			port = 5060
 		}
 		b.Connected = c.regID > 0 || !same || port == int(r.source.Port())
-	default: // ws, wss: a browser cannot be dialled (RFC 7118 §5)
+	default: // tls: a phone has no certificate to be dialled with; ws, wss: RFC 7118 §5
 		b.Connected = true
 	}
 	return b
-}
-
-func defaultPort(transport string) int {
-	if transport == "tls" {
-		return 5061
-	}
-	return 5060
 }
 
 // answer is the 200 with everything that is registered now (§10.3 step 8).

@@ -130,6 +130,13 @@ func TestSequences(t *testing.T) {
 			{[]string{"Contact: <sip:a@phone.EXAMPLE.net;transport=UDP>", cseq(2)}, 200, []string{"sip:a@phone.example.net;transport=UDP"}, time.Second},
 			{[]string{"Contact: <sip:a@phone.example.net>", cseq(3)}, 200, []string{"sip:a@phone.example.net", "sip:a@phone.example.net;transport=UDP"}, 0},
 		}},
+		{"comparison is not transitive", []step{
+			{[]string{"Contact: <sip:a@192.0.2.9;x=1>"}, 200, []string{"sip:a@192.0.2.9;x=1"}, 0},
+			{[]string{"Contact: <sip:a@192.0.2.9>", cseq(2)}, 200, []string{"sip:a@192.0.2.9"}, 0},
+			{[]string{"Contact: <sip:a@192.0.2.9;x=2>", cseq(3)}, 200, []string{"sip:a@192.0.2.9;x=2"}, 0},
+			{[]string{"Contact: <sip:a@192.0.2.9;x=1>", cseq(4)}, 200, []string{"sip:a@192.0.2.9;x=1"}, 0},
+			{[]string{"Contact: <sip:a@192.0.2.9;x=2>", cseq(5)}, 200, []string{"sip:a@192.0.2.9;x=1", "sip:a@192.0.2.9;x=2"}, 0},
+		}},
 		{"two contacts, newest first", []step{
 			{[]string{"Contact: <" + a + ">"}, 200, []string{a}, time.Second},
 			{[]string{"Contact: <" + b + ">", "Call-ID: c2"}, 200, []string{b, a}, time.Second},

@@ -77,7 +77,7 @@ func (a *Answerer) Addr() string {
 	return a.ln.Addr().String()
 }
 
-// Received counts the requests answered; Unread what could not be answered.
+// Received counts the requests answered.
 func (a *Answerer) Received() int64 { return a.received.Load() }
 
 // Unread counts what came and was not a request to answer.

@@ -14,8 +14,8 @@ import (
 var ErrTimeout = errors.New("siptest: no final response")
 
 // NewRequest builds a request from the phone. Headers are given as "Name: value"
-// and replace those that it would have. What is still missing when the request
-// is sent is added then: Via, Max-Forwards, From, To, Call-ID, CSeq.
+// and replace those that it would have; "Name:" leaves one out. The Via is added
+// when the request is sent, unless it has one.
 func (u *UA) NewRequest(method, uri string, headers ...string) *Message {
 	m := &Message{Method: method, RequestURI: uri}
 	m.Add("Max-Forwards", "70")

@@ -5,6 +5,9 @@
 // (MESSAGE), RFC 3581 (rport), RFC 5626 (outbound, CRLF keep-alive), RFC 7118
 // (WebSocket), RFC 8760 (digest with SHA-256), RFC 3263 (records of [DNS]).
 //
+// [UA] is the strict phone, [Answerer] and [Sender] are the two ends of a load
+// test, [Authority] makes certificates.
+//
 // Decisions that bind the package:
 //
 //   - It shares no code with sip/ua and none with sipgo. Parser, digest,

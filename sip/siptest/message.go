@@ -210,17 +210,21 @@ func (m *Message) addLines(lines []string) {
 }
 
 // setLines sets headers given as "Name: value": the first line of a name
-// replaces what was there, further lines of that name are added.
+// replaces what was there, further lines of that name are added, a line without
+// a value removes the header.
 func (m *Message) setLines(lines []string) {
 	seen := map[string]bool{}
 	for _, l := range lines {
 		name, value, _ := strings.Cut(l, ":")
 		name, value = longName(strings.TrimSpace(name)), strings.TrimSpace(value)
-		if seen[name] {
+		switch {
+		case value == "":
+			m.Del(name)
+		case seen[name]:
 			m.Add(name, value)
-			continue
+		default:
+			m.Set(name, value)
 		}
 		seen[name] = true
-		m.Set(name, value)
 	}
 }

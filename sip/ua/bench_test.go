@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -41,9 +42,12 @@ func cpu() time.Duration {
 func benchServer() {
 	kind, transport, _ := strings.Cut(os.Getenv(benchServerEnv), " ")
 	var addr string
-	if kind == "sipgo" {
+	switch kind {
+	case "sipgo":
 		addr = benchSipgoServer(transport)
-	} else {
+	case "raw":
+		addr = benchRawServer()
+	default:
 		u, err := New(Config{Listen: []Listen{{Transport: transport, Host: "127.0.0.1"}}, Log: zerolog.Nop()})
 		if err != nil {
 			panic(err)
@@ -140,28 +144,27 @@ func (p *peerProcess) cpu(b *testing.B) time.Duration {
 	return time.Duration(n)
 }
 
-// report runs send b.N times from that many callers and reports the CPU per
-// message of each side.
-func report(b *testing.B, p *peerProcess, callers int, send func(i int) error) {
+// report runs send b.N times from that many callers, each with a request of its
+// own, and reports the CPU per message of each side.
+func report(b *testing.B, p *peerProcess, callers int, send func(req *sip.Request) error) {
 	b.Helper()
 	stop := startProfile(os.Getenv("STOXGATE_UA_CLIENT_PROFILE"))
 	theirs, ours := p.cpu(b), cpu()
 	b.ResetTimer()
 	var wg sync.WaitGroup
-	next := make(chan int, 1024)
-	for range callers {
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	for i := range callers {
+		req := benchMessage(i, p.addr)
 		wg.Go(func() {
-			for i := range next {
-				if err := send(i); err != nil {
+			for left.Add(-1) >= 0 {
+				if err := send(req); err != nil {
 					b.Error(err)
+					return
 				}
 			}
 		})
 	}
-	for i := range b.N {
-		next <- i
-	}
-	close(next)
 	wg.Wait()
 	b.StopTimer()
 	n := float64(b.N)
@@ -196,8 +199,8 @@ func BenchmarkMessage(b *testing.B) {
 				}
 				defer func() { _ = u.Shutdown(context.Background()) }()
 				hop := sip.URI{Scheme: "sip", Host: p.addr.Addr().String(), Port: int(p.addr.Port()), Params: sip.Params{{Name: "transport", Value: transport}}}
-				report(b, p, callers, func(i int) error {
-					res, err := u.Do(context.Background(), benchMessage(i, p.addr), Target{URI: hop})
+				report(b, p, callers, func(req *sip.Request) error {
+					res, err := u.Do(context.Background(), req, Target{URI: hop})
 					if err == nil && res.StatusCode != 200 {
 						err = sip.StatusOf(res)
 					}
@@ -223,8 +226,8 @@ func BenchmarkSipgo(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				report(b, p, callers, func(i int) error {
-					req := benchMessage(i, p.addr)
+				report(b, p, callers, func(shared *sip.Request) error {
+					req := shared.Clone() // sipgo writes into what it sends
 					req.SetTransport(strings.ToUpper(transport))
 					req.SetDestination(p.addr.String())
 					res, err := client.Do(context.Background(), req)
@@ -236,4 +239,52 @@ func BenchmarkSipgo(b *testing.B) {
 			})
 		}
 	}
+}
+
+// benchRawServer sends every datagram back.
+func benchRawServer() string {
+	pc, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		buf := make([]byte, 65536)
+		for {
+			n, from, err := pc.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				return
+			}
+			_, _ = pc.WriteToUDPAddrPort(buf[:n], from)
+		}
+	}()
+	return pc.LocalAddr().String()
+}
+
+// BenchmarkRaw is the floor: the same bytes through two bare sockets, 64 on the way.
+func BenchmarkRaw(b *testing.B) {
+	p := startPeer(b, "raw", "udp")
+	pc, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pc.Close()
+	wire, err := sip.AppendMessage(nil, benchMessage(0, p.addr))
+	if err != nil {
+		b.Fatal(err)
+	}
+	window := make(chan struct{}, 64)
+	go func() {
+		buf := make([]byte, 65536)
+		for {
+			if _, _, err := pc.ReadFromUDPAddrPort(buf); err != nil {
+				return
+			}
+			<-window
+		}
+	}()
+	report(b, p, 1, func(*sip.Request) error {
+		window <- struct{}{}
+		_, err := pc.WriteToUDPAddrPort(wire, p.addr)
+		return err
+	})
 }

@@ -267,6 +267,9 @@ func (o *outgoing) message(p path) (req *sip.Request, branch string) {
 	if !agent {
 		u.product(req, "User-Agent")
 	}
+	// The length first: SetBody would look for it among all headers, by name.
+	n := siplib.ContentLengthHeader(len(o.req.Body()))
+	req.AppendHeader(&n)
 	req.SetBody(o.req.Body())
 	return req, branch
 }

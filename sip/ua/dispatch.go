@@ -70,6 +70,7 @@ func (u *UA) request(p path, req *sip.Request, parseErr error) {
 		u.stateless(p, req, *st)
 		return
 	}
+	key := txKey{}
 	switch req.Method {
 	case sip.ACK:
 		u.invites.ack(u, p, req)
@@ -78,11 +79,13 @@ func (u *UA) request(p path, req *sip.Request, parseErr error) {
 		u.invites.cancelled(u, p, req)
 		return
 	case sip.INVITE:
-		if u.invites.again(req) {
+		key = serverKey(req, sip.INVITE)
+		if u.invites.again(req, key) {
 			return
 		}
 	default:
-		if u.servers.again(p, req) {
+		key = serverKey(req, req.Method)
+		if u.servers.again(p, req, key) {
 			return
 		}
 	}
@@ -100,10 +103,10 @@ func (u *UA) request(p path, req *sip.Request, parseErr error) {
 	}
 	in := u.inbound(p, req)
 	if req.Method == sip.INVITE {
-		u.invites.accept(in, h)
+		u.invites.accept(in, key, h)
 		return
 	}
-	u.servers.accept(in, h)
+	u.servers.accept(in, key, h)
 }
 
 // overloaded: a request that would only wait is refused while that is cheap.

@@ -19,6 +19,7 @@ var errBanned = errors.New("ua: source is banned or sends too much")
 type guard struct {
 	lim     Limits
 	trusted func(addr netip.Addr, transport string, tls *tls.ConnectionState) bool
+	own     func(netip.Addr) bool // this host itself
 	now     func() time.Time
 
 	mu      sync.Mutex
@@ -45,7 +46,7 @@ const (
 )
 
 func newGuard(lim Limits, trusted func(netip.Addr, string, *tls.ConnectionState) bool) *guard {
-	return &guard{lim: lim, trusted: trusted, now: time.Now, sources: map[netip.Addr]*source{}}
+	return &guard{lim: lim, trusted: trusted, own: netip.Addr.IsLoopback, now: time.Now, sources: map[netip.Addr]*source{}}
 }
 
 func sourceKey(a netip.Addr) netip.Addr {
@@ -71,7 +72,7 @@ func (g *guard) of(a netip.Addr, transport string, now time.Time) *source {
 	}
 	if s.asked.IsZero() || now.Sub(s.asked) > trustFor {
 		s.asked = now
-		s.exempt = a.IsLoopback() || g.trusted(a, transport, nil)
+		s.exempt = g.own(a) || g.trusted(a, transport, nil)
 	}
 	return s
 }

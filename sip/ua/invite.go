@@ -63,9 +63,8 @@ type inviteServer struct {
 }
 
 // accept starts a server transaction and its handler.
-func (t *inviteTable) accept(in *Inbound, h func(*Inbound)) {
+func (t *inviteTable) accept(in *Inbound, key txKey, h func(*Inbound)) {
 	u := in.u
-	key := serverKey(in.Request, sip.INVITE)
 	in.Request.SetTransport(siplib.NetworkToUpper(in.Transport))
 	in.Request.SetSource(in.Source.String())
 	tx := siplib.NewServerTx(branchText(key), in.Request, inviteConn{u, answerPath(in.path, in.Request)}, sipgoLogger(u.log))
@@ -84,9 +83,7 @@ func (t *inviteTable) accept(in *Inbound, h func(*Inbound)) {
 		t.servers.drop(key)
 		s.end()
 	})
-	if !u.spawn(func() { in.handle(h) }) {
-		_ = in.Respond(sip.Status{Code: 503})
-	}
+	u.work(in, h)
 }
 
 func branchText(k txKey) string { return fmt.Sprintf("%016x%016x", k[0], k[1]) }
@@ -157,8 +154,8 @@ func (in *Inbound) Cancelled() bool {
 }
 
 // again passes a retransmission of an INVITE to its transaction.
-func (t *inviteTable) again(req *sip.Request) bool {
-	s, ok := t.servers.get(serverKey(req, sip.INVITE))
+func (t *inviteTable) again(req *sip.Request, key txKey) bool {
+	s, ok := t.servers.get(key)
 	if ok {
 		_ = s.tx.Receive(req) // the same method: it cannot fail
 	}
@@ -179,7 +176,7 @@ func (t *inviteTable) ack(u *UA, p path, req *sip.Request) {
 	}
 	in := u.inbound(p, req)
 	in.tx = noAnswer{}
-	u.spawn(func() { in.handle(h) })
+	u.work(in, h)
 }
 
 // noAnswer is the transaction of an ACK.

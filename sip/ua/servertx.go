@@ -5,95 +5,103 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 
 	"github.com/stoxgate/stoxgate/sip"
 )
 
-// serverTx is the non-INVITE server transaction (RFC 3261 §17.2.2):
+// serverTx is the non-INVITE server transaction (RFC 3261 §17.2.2) in trying:
 //
-//	trying    --respond-->    completed    timer J on UDP, at once otherwise
+//	trying    --respond-->    completed    over UDP: answers keeps the response
 //	trying    --retransmit--> trying       absorbed
 //	trying    --deadline-->   completed    with 500
 //	completed --retransmit--> completed    the response again
-//	completed --timer J-->    gone
+//	completed --timer J-->    gone         answers forgets it
 //
 // Proceeding does not exist: nothing here sends a provisional response to a
 // non-INVITE request (RFC 4320 §4.1 forbids most of them).
 type serverTx struct {
 	timer
-	u    *UA
-	key  txKey
-	path path           // of the response
-	back netip.AddrPort // where a TCP peer listens, should its connection be gone
+	u      *UA
+	in     *Inbound
+	key    txKey
+	merged txKey
+	path   path           // of the response
+	back   netip.AddrPort // where a TCP peer listens, should its connection be gone
+	toTag  string
 
 	mu       sync.Mutex
-	gone     bool
-	in       *Inbound // nil once answered, so that the request can be freed
-	merged   txKey
-	answer   []byte // nil: trying
-	toTag    string
+	answered bool
 	finished chan struct{} // made when somebody asks
 }
 
-// serverTable holds the server transactions, and those in trying by what merged
-// requests have in common.
+// serverTable holds the transactions in trying, also by what merged requests have
+// in common, and the answers of completed ones.
 type serverTable struct {
-	u         *UA
-	tx        shards[*serverTx]
-	merged    shards[*serverTx]
-	completed atomic.Int64
+	u       *UA
+	tx      shards[*serverTx]
+	merged  shards[*serverTx]
+	answers *answers
 }
 
 func newServerTable(u *UA) *serverTable {
-	t := &serverTable{u: u}
+	t := &serverTable{u: u, answers: newAnswers(64*u.cfg.Timers.T1, u.cfg.Limits.Completed)}
 	t.tx.init()
 	t.merged.init()
 	return t
 }
 
-// again deals with a retransmission and with a merged request (RFC 3261
-// §8.2.2.2): the same one over another path while the first is unanswered. The
-// method is that of the transaction, so a request in a dialog cannot be one.
-func (t *serverTable) again(p path, req *sip.Request) bool {
-	if tx, ok := t.tx.get(serverKey(req, req.Method)); ok {
-		tx.retransmitted()
-		return true
+// again deals with a retransmission.
+func (t *serverTable) again(p path, req *sip.Request, key txKey) bool {
+	if _, ok := t.tx.get(key); ok {
+		return true // the first copy is being worked on
 	}
-	if sip.ToTag(req) != "" {
+	if p.reliable() {
 		return false
 	}
-	if _, ok := t.merged.get(mergedKey(req)); ok {
-		t.u.stateless(p, req, sip.Status{Code: 482})
-		return true
+	b := t.answers.get(key)
+	if b == nil {
+		return false
 	}
-	return false
+	if err := answerPath(p, req).send(b); err != nil {
+		t.u.log.Debug().Err(err).Msg("retransmission of an answer failed")
+	}
+	return true
 }
 
-func mergedKey(req *sip.Request) txKey {
+// mergedKey is the same for copies of one request that took different ways
+// (RFC 3261 §8.2.2.2). A request in a dialog has none.
+func mergedKey(req *sip.Request) (k txKey, ok bool) {
+	if sip.ToTag(req) != "" {
+		return k, false
+	}
 	n, m := sip.CSeq(req)
-	return hashKey(sip.FromTag(req), sip.CallID(req), portText(int(n)), string(m))
+	return hashKey(sip.FromTag(req), sip.CallID(req), portText(int(n)), string(m)), true
 }
 
 // accept starts a transaction and its handler.
-func (t *serverTable) accept(in *Inbound, h func(*Inbound)) {
+func (t *serverTable) accept(in *Inbound, key txKey, h func(*Inbound)) {
 	req := in.Request
-	tx := &serverTx{u: t.u, key: serverKey(req, req.Method), path: answerPath(in.path, req), in: in, toTag: token()}
+	tx := &serverTx{u: t.u, in: in, key: key, path: answerPath(in.path, req), toTag: token()}
 	tx.owner = tx
 	tx.back = netip.AddrPortFrom(in.Source.Addr(), viaPort(req.Via()))
 	in.tx = tx
-	if _, fresh := t.tx.put(tx.key, tx); !fresh {
-		return // two copies at the same moment over two sockets
+	merged, mergeable := mergedKey(req)
+	if mergeable {
+		if _, fresh := t.merged.put(merged, tx); !fresh {
+			// Another copy of it is unanswered yet; this one came over another way.
+			if _, same := t.tx.get(key); !same {
+				t.u.stateless(in.path, req, sip.Status{Code: 482})
+			}
+			return
+		}
+		tx.merged = merged
 	}
-	if sip.ToTag(req) == "" {
-		tx.merged = mergedKey(req)
-		t.merged.put(tx.merged, tx)
+	if _, fresh := t.tx.put(key, tx); !fresh {
+		return // two copies at the same moment over two sockets
 	}
 	t.u.pending.Add(1)
 	t.u.wheel.schedule(&tx.timer, t.u.cfg.Timers.Answer)
-	if !t.u.spawn(func() { in.handle(h) }) {
-		_ = in.Respond(sip.Status{Code: 503})
-	}
+	t.u.work(in, h)
 }
 
 func (tx *serverTx) tag() string { return tx.toTag }
@@ -103,7 +111,7 @@ func (tx *serverTx) done() <-chan struct{} {
 	defer tx.mu.Unlock()
 	if tx.finished == nil {
 		tx.finished = make(chan struct{})
-		if tx.answer != nil {
+		if tx.answered {
 			close(tx.finished)
 		}
 	}
@@ -118,44 +126,39 @@ func (tx *serverTx) respond(_ *Inbound, res *sip.Response) error {
 	if err != nil {
 		return err
 	}
-	return tx.finish(b)
-}
-
-// finish sends the final response and leaves trying.
-func (tx *serverTx) finish(b []byte) error {
-	u := tx.u
-	tx.mu.Lock()
-	if tx.answer != nil {
-		tx.mu.Unlock()
+	if !tx.finish(b) {
 		return ErrAnswered
 	}
-	tx.answer = b
-	tx.in = nil
+	err = tx.path.send(b)
+	if err != nil && tx.path.transport() == "tcp" && !tx.path.stream.alive() {
+		err = tx.u.sendBack(tx.back, b)
+	}
+	return err
+}
+
+// finish leaves trying, once; b is remembered for retransmissions.
+func (tx *serverTx) finish(b []byte) bool {
+	tx.mu.Lock()
+	if tx.answered {
+		tx.mu.Unlock()
+		return false
+	}
+	tx.answered = true
 	if tx.finished != nil {
 		close(tx.finished)
 	}
 	tx.mu.Unlock()
+	u := tx.u
 	u.pending.Add(-1)
+	u.wheel.stop(&tx.timer)
+	if b != nil && !tx.path.reliable() {
+		u.servers.answers.put(tx.key, b)
+	}
+	u.servers.tx.drop(tx.key)
 	if tx.merged != (txKey{}) {
 		u.servers.merged.drop(tx.merged)
 	}
-	err := tx.path.send(b)
-	if err != nil && tx.path.transport() == "tcp" && !tx.path.stream.alive() {
-		err = u.sendBack(tx.back, b)
-	}
-	switch {
-	case tx.path.reliable():
-		u.wheel.stop(&tx.timer)
-		u.servers.tx.drop(tx.key)
-	case u.servers.full():
-		// Memory before the standard: a retransmission now counts as new.
-		u.wheel.stop(&tx.timer)
-		u.servers.tx.drop(tx.key)
-	default:
-		u.servers.completed.Add(1)
-		u.wheel.schedule(&tx.timer, 64*u.cfg.Timers.T1) // timer J
-	}
-	return err
+	return true
 }
 
 // sendBack sends a response to where the peer says that it listens, because the
@@ -170,53 +173,21 @@ func (u *UA) sendBack(to netip.AddrPort, b []byte) error {
 	return s.send(b)
 }
 
-func (t *serverTable) full() bool {
-	n := t.u.cfg.Limits.Completed
-	return n > 0 && t.completed.Load() >= int64(n)
-}
-
-// retransmitted answers again, or waits with the first copy.
-func (tx *serverTx) retransmitted() {
-	tx.mu.Lock()
-	b := tx.answer
-	tx.mu.Unlock()
-	if b == nil {
-		return
-	}
-	if err := tx.path.send(b); err != nil {
-		tx.u.log.Debug().Err(err).Msg("retransmission of an answer failed")
-	}
-}
-
-// expire is the deadline of the handler in trying, timer J in completed.
+// expire is the deadline of the handler.
 func (tx *serverTx) expire() {
 	tx.mu.Lock()
-	in, answered, gone := tx.in, tx.answer != nil, tx.gone
-	tx.gone = answered
+	answered := tx.answered
 	tx.mu.Unlock()
-	if gone {
-		return // the deadline expired while it was answered; timer J comes second
-	}
 	if answered {
-		tx.u.servers.completed.Add(-1)
-		tx.u.servers.tx.drop(tx.key)
 		return
 	}
-	tx.u.log.Error().Str("method", string(in.Request.Method)).Str("call_id", sip.CallID(in.Request)).Dur("after", tx.u.cfg.Timers.Answer).Msg("handler gave no answer in time")
-	_ = in.Respond(sip.Status{Code: 500, Reason: "Server Internal Error - no answer in time"})
+	tx.u.log.Error().Str("method", string(tx.in.Request.Method)).Str("call_id", sip.CallID(tx.in.Request)).Dur("after", tx.u.cfg.Timers.Answer).Msg("handler gave no answer in time")
+	_ = tx.in.Respond(sip.Status{Code: 500, Reason: "Server Internal Error - no answer in time"})
 }
 
 // closeAll closes Done of what is unanswered.
 func (t *serverTable) closeAll() {
 	for _, tx := range t.tx.all() {
-		tx.mu.Lock()
-		if tx.answer == nil {
-			tx.answer = []byte{}
-			tx.in = nil
-			if tx.finished != nil {
-				close(tx.finished)
-			}
-		}
-		tx.mu.Unlock()
+		tx.finish(nil)
 	}
 }

@@ -32,7 +32,6 @@ type UA struct {
 	streams  *streamTable
 	locals   *localCache
 	handlers map[sip.Method]func(*Inbound)
-	invite   func(*Inbound)
 	allow    string // header value
 
 	sockets   []*socket
@@ -42,6 +41,8 @@ type UA struct {
 	cancel   context.CancelFunc
 	draining atomic.Bool
 	pending  atomic.Int64 // requests without a final response
+	jobs     chan job
+	idle     atomic.Int32 // workers that wait for a job
 
 	runMu   sync.Mutex
 	stopped bool
@@ -63,7 +64,7 @@ func New(cfg Config) (*UA, error) {
 		wheel:  newWheel(cfg.Timers.T1 / 25),
 		nonces: newNonces(), digests: newChallengeCache(),
 		clients: newClientTable(), invites: newInviteTable(), streams: newStreamTable(), locals: newLocalCache(),
-		handlers: map[sip.Method]func(*Inbound){},
+		handlers: map[sip.Method]func(*Inbound){}, jobs: make(chan job),
 	}
 	u.servers = newServerTable(u)
 	if u.resolver == nil {
@@ -116,6 +117,7 @@ func (u *UA) Start(ctx context.Context) error {
 		}
 	}
 	u.spawn(func() { u.wheel.run(u.ctx) })
+	u.spawn(u.sweep)
 	for _, s := range u.sockets {
 		u.spawn(s.read)
 	}
@@ -123,6 +125,20 @@ func (u *UA) Start(ctx context.Context) error {
 		u.spawn(l.serve)
 	}
 	return nil
+}
+
+// sweep forgets what is over when there is no traffic to do it.
+func (u *UA) sweep() {
+	tick := time.NewTicker(8 * u.cfg.Timers.T1)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			u.servers.answers.sweep()
+		case <-u.ctx.Done():
+			return
+		}
+	}
 }
 
 func (u *UA) closeListeners() {

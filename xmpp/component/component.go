@@ -55,8 +55,11 @@ type Config struct {
 	CloseTimeout time.Duration // for the queue and the server's goodbye at shutdown, default 5 s
 	PingInterval time.Duration // of silence before a ping, default 30 s; negative: never ping, wait for ever
 	PingTimeout  time.Duration // for any sign of life after a ping, default 20 s
-	PingTarget   xmpp.JID      // who is pinged, default the component itself, by way of the server
-	FailFast     bool          // Run returns on host-unknown and not-authorized instead of trying again
+	// PingTarget is pinged, by default the component itself by way of the server. Where several processes are
+	// connected under one domain (ejabberd), it must be somebody else, such as the server's own domain: the server
+	// may hand the ping to another of them.
+	PingTarget xmpp.JID
+	FailFast   bool // Run returns on host-unknown and not-authorized instead of trying again
 
 	Log zerolog.Logger
 	// Tap sees every stanza that was read (before the handler does) or taken by Send, on the goroutine that

@@ -17,8 +17,8 @@ import (
 )
 
 // Probe connects, shakes hands and closes again. The error tells the cases of the Err values of this package
-// apart; Hint explains it. Beware: some servers (ejabberd) drop the connection of a running gateway in favour of
-// the probe.
+// apart; Hint explains it. Beware: ejabberd lets a second connection of the same domain in and deals stanzas out to
+// both, so one that comes in during the probe of a running gateway is lost.
 func Probe(ctx context.Context, cfg Config) error {
 	c, err := New(cfg, discard{})
 	if err != nil {
@@ -48,18 +48,18 @@ func (c *Component) connect(ctx context.Context) (*link, error) {
 	defer cancel()
 	conn, err := c.dial(ctx)
 	if err != nil {
-		return nil, connectError(ctx, err)
+		return nil, connectError(err)
 	}
 	// A context can not interrupt reading, closing can.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	l := newLink(&c.cfg, conn, c.domain, c.ids)
+	l := newLink(&c.cfg, conn, c.domain, c.ids.next()+".")
 	err = l.handshake()
-	if !stop() && err == nil {
-		err = ctx.Err()
+	if !stop() {
+		err = errors.Join(ctx.Err(), err) // the latter is only that the connection was closed
 	}
 	if err != nil {
 		_ = conn.Close()
-		return nil, connectError(ctx, err)
+		return nil, connectError(err)
 	}
 	return l, nil
 }
@@ -103,6 +103,8 @@ func (l *link) handshake() error {
 		return err
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrNotComponent, err)
+	case l.dec.Namespace() != xmpp.NSComponentAccept:
+		return fmt.Errorf("%w: stream of %q", ErrNotComponent, l.dec.Namespace())
 	case id == "":
 		// host-unknown may come in a stream without id.
 		if e, err := l.dec.Next(); err == nil && e.Is(xmpp.NSStream, "error") {

@@ -72,7 +72,7 @@ func parseStreamError(e *xmpp.Element) *StreamError {
 }
 
 // connectError adds to the error of an attempt to connect which of the reasons above it was.
-func connectError(ctx context.Context, err error) error {
+func connectError(err error) error {
 	var (
 		streamError *StreamError
 		netError    net.Error
@@ -88,8 +88,7 @@ func connectError(ctx context.Context, err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		reason = ErrRefused
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
-		errors.As(err, &netError) && netError.Timeout(),
-		errors.Is(err, net.ErrClosed) && ctx.Err() != nil: // the deadline closed it
+		errors.As(err, &netError) && netError.Timeout():
 		reason = ErrTimeout
 	case errors.As(err, &record), errors.As(err, &verify), errors.As(err, &hostname), errors.As(err, &alert):
 		reason = ErrTLS

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -150,8 +151,8 @@ type rig struct {
 	*recorder
 	t      *testing.T
 	c      *Component
-	dials  chan *peer // what the component dials comes out here
-	refuse bool       // connection refused
+	dials  chan *peer  // what the component dials comes out here
+	refuse atomic.Bool // connection refused
 	stop   context.CancelFunc
 	result chan error
 }
@@ -162,7 +163,7 @@ func bubble(t *testing.T, change func(*Config), f func(*rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{recorder: &recorder{}, t: t, dials: make(chan *peer), result: make(chan error, 1)}
 		cfg := Config{Domain: testDomain, Secret: testSecret, Dial: func(ctx context.Context) (net.Conn, error) {
-			if r.refuse {
+			if r.refuse.Load() {
 				return nil, os.NewSyscallError("connect", syscall.ECONNREFUSED)
 			}
 			ours, theirs := net.Pipe()

@@ -1,6 +1,8 @@
 package component
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stoxgate/stoxgate/xmpp"
@@ -65,10 +67,10 @@ func (k *keepalive) due() error {
 
 // sendPing writes a ping past the queue.
 func (l *link) sendPing() error {
-	id := l.ids.next()
-	l.ping.Store(&id)
+	l.pings++
 	ping := &xmpp.IQ{
-		From: l.domain, To: l.cfg.PingTarget, ID: id, Type: xmpp.IQGet, Payload: xmpp.NewElement(xmpp.NSPing, "ping"),
+		From: l.domain, To: l.cfg.PingTarget, ID: l.pingID + strconv.Itoa(l.pings), Type: xmpp.IQGet,
+		Payload: xmpp.NewElement(xmpp.NSPing, "ping"),
 	}
 	return l.send(ping.Append(nil))
 }
@@ -76,6 +78,5 @@ func (l *link) sendPing() error {
 // isPing tells whether iq belongs to our own pings: an answer, or the ping itself where the component pings
 // itself by way of the server.
 func (l *link) isPing(iq *xmpp.IQ) bool {
-	id := l.ping.Load()
-	return id != nil && iq.ID == *id && (iq.From == l.cfg.PingTarget || iq.From.IsZero())
+	return strings.HasPrefix(iq.ID, l.pingID) && (iq.From == l.cfg.PingTarget || iq.From.IsZero())
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gosrc.io/xmpp/stanza"
@@ -26,11 +27,11 @@ type link struct {
 	conn   net.Conn
 	dec    *xmpp.Decoder
 	queue  *queue
-	ids    ids
 
-	lastRead  atomic.Int64           // Unix time in ns
-	lastWrite time.Time              // of the writer only
-	ping      atomic.Pointer[string] // id of the latest ping
+	lastRead  atomic.Int64 // Unix time in ns
+	lastWrite time.Time    // of the writer only
+	pings     int          // of the writer only
+	pingID    string       // what the ids of all pings start with
 
 	mu      sync.Mutex // orders the setting of deadlines
 	closeBy time.Time  // zero while the link is to stay
@@ -43,8 +44,8 @@ type link struct {
 	left    []item        // taken from the queue but not written
 }
 
-func newLink(cfg *Config, conn net.Conn, domain xmpp.JID, ids ids) *link {
-	l := &link{cfg: cfg, domain: domain, conn: conn, queue: newQueue(cfg), ids: ids, stopped: make(chan struct{})}
+func newLink(cfg *Config, conn net.Conn, domain xmpp.JID, pingID string) *link {
+	l := &link{cfg: cfg, domain: domain, conn: conn, queue: newQueue(cfg), pingID: pingID, stopped: make(chan struct{})}
 	l.dec = xmpp.NewDecoder(linkReader{l}, cfg.Limits)
 	l.lastWrite = time.Now()
 	l.lastRead.Store(l.lastWrite.UnixNano())
@@ -215,7 +216,7 @@ func (l *link) send(p []byte) error {
 	}
 	_, err := l.conn.Write(p)
 	l.lastWrite = time.Now()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT) {
 		return fmt.Errorf("%w: %w", ErrServerStalled, err)
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/stoxgate/stoxgate/xmpp"
@@ -83,6 +84,8 @@ func (c *Component) read(l *link) error {
 			continue
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("%w for %s: %w", ErrServerSilent, l.patience(), err)
+		case errors.Is(err, syscall.ETIMEDOUT):
+			return fmt.Errorf("%w: %w", ErrServerStalled, err) // TCP_USER_TIMEOUT
 		case errors.Is(err, xmpp.ErrStreamClosed):
 			return fmt.Errorf("%w: %w", ErrServerClosed, err)
 		default:

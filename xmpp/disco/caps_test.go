@@ -63,7 +63,7 @@ func TestVerificationGolden(t *testing.T) {
 				{Var: "software", Values: []string{"Psi"}},
 			}}},
 		}, "q07IKJEyjvHSyhy//CH0CxmKi8w="},
-		// Our own vector, computed by another program (digest of the field, transport §4.4).
+		// Our own vector, computed by another program from the same list of features.
 		{"SIP phone", NewResponder(Config{}).Info(Subject{Kind: SubjectResource, Capabilities: ChatStates | Receipts | Files | Audio}),
 			"ueM/aUhZSksX0nam4uwTP4I/y7o="},
 	} {

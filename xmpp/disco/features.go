@@ -72,7 +72,8 @@ type Capabilities uint16
 
 // The capabilities. What each announces and what it asks of a peer is the table
 // in this file, and nothing else may name features: what is announced and what
-// is hashed cannot drift apart (the trap is number 26 of our field study).
+// is hashed cannot drift apart. Announcing what is not served is what most
+// gateways before us got wrong.
 const (
 	// ChatStates: typing notifications can cross (XEP-0085 ↔ RFC 3994).
 	ChatStates Capabilities = 1 << iota

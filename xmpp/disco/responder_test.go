@@ -2,6 +2,7 @@ package disco
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -42,8 +43,11 @@ var subjects = map[string]Subject{
 	"unknown":        {},
 }
 
+var update = flag.Bool("update", false, "rewrite testdata/answers.golden with the answers of today")
+
 // TestAnswers holds every question and answer against testdata/answers.golden:
-// "? subject: request" and "= reply" lines.
+// "? subject: request" and "= reply" lines. A new question is added with any
+// reply and -update.
 func TestAnswers(t *testing.T) {
 	data, err := os.ReadFile("testdata/answers.golden")
 	if err != nil {
@@ -51,8 +55,9 @@ func TestAnswers(t *testing.T) {
 	}
 	r := testResponder()
 	n := 0
-	for block := range strings.SplitSeq(string(data), "\n\n") {
-		question, want, ok := strings.Cut(strings.TrimSpace(block), "\n= ")
+	blocks := strings.Split(strings.TrimSpace(string(data)), "\n\n")
+	for i, block := range blocks {
+		question, want, ok := strings.Cut(block, "\n= ")
 		if !ok {
 			continue // a comment
 		}
@@ -74,6 +79,10 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%s: %s", question, reply.Append(nil))
 		}
 		got = strings.ReplaceAll(got, "><", ">\n<")
+		blocks[i] = question + "\n= " + got
+		if *update {
+			continue
+		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s\n-want +got\n%s\n%s", question, d, got)
 		}
@@ -81,10 +90,15 @@ func TestAnswers(t *testing.T) {
 	if n < 20 {
 		t.Errorf("only %d questions read", n)
 	}
+	if *update {
+		if err := os.WriteFile("testdata/answers.golden", []byte(strings.Join(blocks, "\n\n")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestServed: what is announced is answered, and nothing that would be refused is
-// announced (the trap is number 26 of the field study).
+// announced.
 func TestServed(t *testing.T) {
 	questions := map[string]*xmpp.Element{ // feature: the request that it promises to answer
 		xmpp.NSDiscoInfo:  xmpp.NewElement(xmpp.NSDiscoInfo, "query"),

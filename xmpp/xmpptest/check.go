@@ -13,11 +13,12 @@ type fault struct {
 	condition xmpp.Condition
 }
 
-// checkStream applies the rules whose breach ends a component's stream: what may
-// stand at the first level, and who may speak (XEP-0114 §4; in Prosody
-// unsupported-stanza-type and invalid-from). Prosody answers a stanza in the
-// client namespace with an error and fills in a missing from; other servers do
-// not, so here both end the stream.
+// checkStream applies the rules whose breach ends a component's stream in one of
+// the real servers: what may stand at the first level, who may speak, and that
+// there is a recipient (XEP-0114 §4). Prosody 0.12 ends it for
+// unsupported-stanza-type and invalid-from, but answers a stanza in the client
+// namespace or without to with an error and fills in a missing from; ejabberd
+// 23.01 ends it for a missing to (improper-addressing). Here all of them do.
 func checkStream(e *xmpp.Element, domain string) *StreamError {
 	switch {
 	case e.Name.Space != xmpp.NSComponentAccept:
@@ -32,6 +33,9 @@ func checkStream(e *xmpp.Element, domain string) *StreamError {
 	if domainOf(from) != domain {
 		return &StreamError{"invalid-from", "component tried to send from <" + from + "> which is not in " + domain}
 	}
+	if e.Attribute("to") == "" {
+		return &StreamError{"improper-addressing", "stanza without to"}
+	}
 	return nil
 }
 
@@ -45,9 +49,6 @@ func domainOf(jid string) string {
 
 // checkStanza applies the rules of RFC 6120 §8 and RFC 6121 to one stanza.
 func checkStanza(e *xmpp.Element) *fault {
-	if e.Attribute("to") == "" {
-		return &fault{"no to (XEP-0114 §4)", xmpp.ConditionBadRequest}
-	}
 	for _, name := range [...]string{"from", "to"} {
 		if _, err := xmpp.ParseJID(e.Attribute(name)); err != nil {
 			return &fault{"malformed " + name + " (RFC 7622)", xmpp.ConditionJIDMalformed}

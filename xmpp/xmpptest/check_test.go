@@ -16,6 +16,7 @@ func TestStrictStream(t *testing.T) {
 		{"from below", "<message from='x.sip.example' to='a@chat.example'/>", "invalid-from"},
 		{"from in resource", "<message from='evil/@sip.example' to='a@chat.example'/>", "invalid-from"},
 		{"spoofed by prefix", "<message xmlns:x='u' x:from='sip.example' to='a@chat.example'/>", "invalid-from"},
+		{"no to", "<message from='otto@sip.example' id='1'/>", "improper-addressing"},
 		{"client namespace", "<message xmlns='jabber:client' from='sip.example' to='a@chat.example'/>", "invalid-namespace"},
 		{"unknown stanza", "<hello from='sip.example' to='a@chat.example'/>", "unsupported-stanza-type"},
 		{"control character", "<message from='sip.example' to='a@chat.example'><body>\x00</body></message>", "not-well-formed"},
@@ -49,8 +50,6 @@ func TestStrictStanza(t *testing.T) {
 			"'><" + condition + " xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></" + kind + ">"
 	}
 	for _, tt := range []struct{ name, in, want string }{
-		{"no to", "<message from='otto@sip.example' id='1'/>",
-			"<message to='otto@sip.example' id='1' type='error'><error type='modify'><bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"},
 		{"bad to", "<message from='otto@sip.example' to='@x'/>",
 			"<message from='@x' to='otto@sip.example' type='error'><error type='modify'><jid-malformed xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"},
 		{"IQ without id", "<iq type='get' " + a + "><ping xmlns='urn:xmpp:ping'/></iq>", reply("iq", "", "bad-request", "modify")},

@@ -56,11 +56,7 @@ func (s *Server) reject(l *link, e *xmpp.Element, c xmpp.Condition) {
 	if typ == "error" || e.Name.Local == "iq" && typ == "result" {
 		return
 	}
-	reply := xmpp.NewElement(xmpp.NSComponentAccept, e.Name.Local)
-	if to := e.Attribute("to"); to != "" {
-		reply.Set("from", to)
-	}
-	reply.Set("to", e.Attribute("from"))
+	reply := xmpp.NewElement(xmpp.NSComponentAccept, e.Name.Local).Set("from", e.Attribute("to")).Set("to", e.Attribute("from"))
 	if id := e.Attribute("id"); id != "" {
 		reply.Set("id", id)
 	}
@@ -98,8 +94,12 @@ func (s *Server) muted() bool {
 // asked remembers a request to the component, and answered checks that no request
 // is answered twice (RFC 6120 §8.2.3).
 func (s *Server) asked(iq *xmpp.IQ) {
+	const remembered = 4096
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.requests) >= remembered {
+		clear(s.requests) // a demo runs for days
+	}
 	s.requests[request{iq.From, iq.ID}] = false
 }
 

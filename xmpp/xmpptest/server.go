@@ -395,7 +395,7 @@ type Violation struct {
 // Error implements error.
 func (v *Violation) Error() string { return "xmpptest: violation: " + v.Rule + ": " + v.Detail }
 
-// Violations returns those recorded so far.
+// Violations returns those recorded so far, at most 1000.
 func (s *Server) Violations() []*Violation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -412,11 +412,14 @@ func (s *Server) TakeViolations() []*Violation {
 }
 
 func (s *Server) violate(rule, detail string, closed bool) {
-	const readable = 2000
+	const readable, remembered = 2000, 1000
 	if len(detail) > readable {
 		detail = detail[:readable] + "…"
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.violations) >= remembered {
+		return
+	}
 	s.violations = append(s.violations, &Violation{rule, detail, closed})
 }

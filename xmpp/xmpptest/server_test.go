@@ -193,7 +193,7 @@ func TestStartReportsViolations(t *testing.T) {
 	tb := new(fakeTB)
 	s := Start(tb, Config{Timeout: time.Millisecond})
 	p := up(t, s)
-	p.write("<message from='sip.example'/>")
+	p.write("<message from='sip.example' to='a@chat.example' type='x'/>")
 	p.next()
 	s.AwaitComponent(tb)
 	if len(tb.errors) > 0 {
@@ -203,7 +203,7 @@ func TestStartReportsViolations(t *testing.T) {
 		_, _ = p.dec.Next()
 	}()
 	tb.cleanup[0]()
-	if len(tb.errors) != 1 || !strings.Contains(tb.errors[0], "no to") {
+	if len(tb.errors) != 1 || !strings.Contains(tb.errors[0], "unknown message type") {
 		t.Errorf("%q", tb.errors)
 	}
 	tb.errors = nil

@@ -44,11 +44,11 @@ def error_of(stanza):
 
 class Client(slixmpp.ClientXMPP):
     def __init__(self, options):
-        # PLAIN: slixmpp needs a second of computing for SCRAM. Loopback is
-        # without TLS here.
+        # PLAIN as a rule: slixmpp needs a second of computing for SCRAM. There
+        # is no TLS on loopback here.
         super().__init__(
-            options.jid, options.password, sasl_mech="PLAIN",
-            plugin_config={"feature_mechanisms": {"unencrypted_plain": True}})
+            options.jid, options.password, sasl_mech=None if options.scram else "PLAIN",
+            plugin_config={"feature_mechanisms": {"unencrypted_plain": not options.scram}})
         self.options = options
         self.closing = False
         self.address_of_server = (options.host, options.port)
@@ -196,6 +196,7 @@ def main():
     p.add_argument("--carbons", action="store_true")
     p.add_argument("--presence", action="store_true")
     p.add_argument("--reconnect", action="store_true")
+    p.add_argument("--scram", action="store_true")
     options = p.parse_args()
     # The password comes first on standard input: command lines can be read by
     # everyone on the machine.

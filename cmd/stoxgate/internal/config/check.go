@@ -70,11 +70,10 @@ func (c *Config) secret(ps *problems, key string, value *Secret, file Path) bool
 	_, given := c.places[key]
 	switch {
 	case file == "":
-		if given && *value == "" {
+		if given && *value == "" && !ps.has(key) {
 			c.fault(ps, key, "", "is empty")
-			return true // not missing: one problem is enough
 		}
-		return given
+		return given // an empty one is not missing: one problem is enough
 	case given:
 		c.fault(ps, fileKey, "remove one of them", "is given as well as %s", key)
 		return true
@@ -163,7 +162,8 @@ func (c *Config) checkMedia(ps *problems) {
 		c.fault(ps, "media.address", "give the address that others reach", "%s is no address to send to", a)
 	}
 	for i, l := range c.SIP.Listen {
-		if l.Transport == "udp" && l.Port >= m.Ports.First && l.Port <= m.Ports.Last {
+		// A default that nobody chose is no reason to refuse a port.
+		if c.places["media.ports"] > 0 && l.Transport == "udp" && l.Port >= m.Ports.First && l.Port <= m.Ports.Last {
 			c.fault(ps, "media.ports", "", "%s holds the port of sip.listen[%d] (%s)", m.Ports, i, l)
 		}
 	}

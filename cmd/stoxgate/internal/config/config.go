@@ -80,7 +80,7 @@ type SIP struct {
 	Trusted   []Prefix   `yaml:"trusted" example:"[10.0.0.0/8]" doc:"Networks whose requests need no digest: their From and P-Asserted-Identity are believed. Name only peers that you run."`
 	TLS       SIPTLS     `yaml:"tls" doc:"Certificate of the tls:// and wss:// listeners."`
 	DNS       []HostPort `yaml:"dns" example:"[\"192.0.2.53:53\"]" doc:"DNS servers for NAPTR, SRV and address look-ups; default: those of the system."`
-	Limits    Limits     `yaml:"limits" doc:"Protection against scanners and floods. Trusted networks are exempt from rates and bans."`
+	Limits    Limits     `yaml:"limits" doc:"Protection against scanners and floods. Trusted networks and loopback addresses are exempt from what counts for one address."`
 }
 
 // Registrar describes the built-in SIP registrar.
@@ -113,10 +113,10 @@ type SIPTLS struct {
 
 // Limits protect the SIP listeners.
 type Limits struct {
-	Rate                 int      `yaml:"rate" default:"100" min:"1" max:"100000" doc:"Requests a second from one address, on average."`
-	Burst                int      `yaml:"burst" default:"400" min:"1" max:"1000000" doc:"Requests from one address at once."`
+	Rate                 int      `yaml:"rate" default:"500" min:"1" max:"100000" doc:"Messages a second from one address, on average."`
+	Burst                int      `yaml:"burst" default:"2000" min:"1" max:"1000000" doc:"Messages from one address at once."`
 	Connections          int      `yaml:"connections" default:"10000" min:"1" max:"1000000" doc:"TCP, TLS and WebSocket connections in all."`
-	ConnectionsPerSource int      `yaml:"connections_per_source" default:"100" min:"1" max:"1000000" doc:"Connections from one address."`
+	ConnectionsPerSource int      `yaml:"connections_per_source" default:"200" min:"1" max:"1000000" doc:"Connections from one address."`
 	Idle                 Duration `yaml:"idle" default:"15m" min:"10s" max:"24h" doc:"Silent connections are closed after this time."`
 	Ban                  Duration `yaml:"ban" default:"10m" min:"0s" max:"168h" doc:"How long an address stays shut out after repeated failed logins or when it behaves like a scanner; 0s never shuts anybody out."`
 }
@@ -134,7 +134,6 @@ type Messages struct {
 type Identity struct {
 	DefaultRegion Region `yaml:"default_region" example:"DE" doc:"ISO 3166 country of telephone numbers without a country code; default: such numbers are refused."`
 	Emergency     bool   `yaml:"emergency" default:"false" doc:"Carry messages to emergency numbers. They have no location, so leave this off unless a trunk is meant for them."`
-	ENUM          string `yaml:"enum" example:"e164.arpa" doc:"DNS zone in which numbers are looked up (RFC 6116) before trunks are tried; default: no look-up."`
 }
 
 // Media describes addresses, ports and codecs of calls.

@@ -21,9 +21,9 @@ import (
 // Errors of a Client besides ErrNotFound, ErrConflict and ErrInvalid.
 var (
 	// ErrUnreachable means that nobody answers at the address of the console.
-	ErrUnreachable = errors.New("console: no answer")
+	ErrUnreachable = errors.New("no gateway answers")
 	// ErrUnauthorized means that the token is missing or wrong.
-	ErrUnauthorized = errors.New("console: the token was not accepted")
+	ErrUnauthorized = errors.New("the gateway does not accept the token")
 )
 
 // Client talks to the API of a running gateway. It implements Identities.
@@ -76,6 +76,10 @@ func (c *Client) do(ctx context.Context, method, path, media string, body io.Rea
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
+		}
+		var noise *url.Error // repeats the address
+		if errors.As(err, &noise) {
+			err = noise.Err
 		}
 		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, err)
 	}
@@ -195,8 +199,8 @@ func (c *Client) Remove(ctx context.Context, id string) error {
 }
 
 // Import implements Identities.
-func (c *Client) Import(ctx context.Context, csv io.Reader) (out ImportResult, err error) {
-	res, err := c.do(ctx, http.MethodPost, importPath, mediaCSV, csv)
+func (c *Client) Import(ctx context.Context, csv io.Reader, dryRun bool) (out ImportResult, err error) {
+	res, err := c.do(ctx, http.MethodPost, importPath+"?dry_run="+strconv.FormatBool(dryRun), mediaCSV, csv)
 	if err != nil {
 		return out, err
 	}
@@ -244,6 +248,7 @@ type Following struct {
 	Recent int    // begin with as many entries of the past
 	Raw    bool   // with the messages
 	After  uint64 // begin after this entry instead; 0: not
+	Opened func() // called when the stream stands; may be nil
 }
 
 // maxEvent bounds one line of the stream.
@@ -269,6 +274,9 @@ func (c *Client) Follow(ctx context.Context, f Following, entry func(journal.Ent
 		return err
 	}
 	defer res.Body.Close()
+	if f.Opened != nil {
+		f.Opened()
+	}
 	err = readEvents(res.Body, func(event, data string) error {
 		switch event {
 		case "entry":

@@ -142,7 +142,7 @@ func TestIdentities(t *testing.T) {
 	require.Equal(t, 201, w.Code, w.Body)
 	assert.Equal(t, "/api/v1/identities/id1", w.Header().Get("Location"))
 	assert.JSONEq(t, `{"id":"id1","jid":"mira@chat.example","aors":["sip:mira@sip.example.org"],"numbers":[],
-		"has_password":true,"call_out":true,"call_in":true,"show_caller_id":true}`, w.Body.String())
+		"logins":["mira@sip.example.org"],"call_out":true,"call_in":true,"show_caller_id":true}`, w.Body.String())
 
 	w = call(s, "POST", "/api/v1/identities", `{"jid":"mira@chat.example"}`)
 	assert.Equal(t, 409, w.Code)
@@ -193,8 +193,11 @@ func big(n int) string { return strings.Repeat("x", n) }
 func TestIdentitiesCSV(t *testing.T) {
 	g := newGateway()
 	s := newServer(t, g, "")
-	w := call(s, "POST", "/api/v1/identities.csv", "a@x\nb@x\n", "Content-Type", "text/csv; charset=utf-8")
-	assert.JSONEq(t, `{"added":2,"updated":0}`, w.Body.String())
+	w := call(s, "POST", "/api/v1/identities.csv?dry_run=true", "a@x\n", "Content-Type", "text/csv")
+	assert.JSONEq(t, `{"added":1,"updated":0,"unchanged":0}`, w.Body.String())
+	assert.Equal(t, 400, call(s, "POST", "/api/v1/identities.csv?dry_run=perhaps", "a@x\n", "Content-Type", "text/csv").Code)
+	w = call(s, "POST", "/api/v1/identities.csv", "a@x\nb@x\n", "Content-Type", "text/csv; charset=utf-8")
+	assert.JSONEq(t, `{"added":2,"updated":0,"unchanged":0}`, w.Body.String())
 	w = call(s, "GET", "/api/v1/identities.csv", "")
 	assert.Equal(t, "a@x\nb@x\n", w.Body.String())
 	assert.Contains(t, w.Header().Get("Content-Type"), "text/csv")
@@ -212,7 +215,7 @@ func TestListsAndFailures(t *testing.T) {
 	s := newServer(t, g, "")
 	assert.Contains(t, call(s, "GET", "/api/v1/registrations", "").Body.String(), `"contact":"sip:otto@192.0.2.7:5060"`)
 	assert.Contains(t, call(s, "GET", "/api/v1/trunks", "").Body.String(), `"name":"carrier"`)
-	assert.JSONEq(t, `{"x2s":1,"s2x":2,"oldest":"2026-11-20T12:00:00Z"}`, call(s, "GET", "/api/v1/outbox", "").Body.String())
+	assert.JSONEq(t, `{"pending":3,"queued":1,"oldest":"2026-11-20T12:00:00Z"}`, call(s, "GET", "/api/v1/outbox", "").Body.String())
 	assert.Contains(t, call(s, "GET", "/api/v1/outbox/entries?after=1&limit=1", "").Body.String(), `[{"seq":2,`)
 	assert.Equal(t, "[]\n", call(s, "GET", "/api/v1/outbox/entries?after=9", "").Body.String())
 	for _, query := range []string{"after=x", "after=-1", "limit=0", "limit=10001"} {
@@ -375,7 +378,7 @@ func TestClient(t *testing.T) {
 	page, err := c.List(ctx, IdentityQuery{Search: "Mira", Limit: 10, After: "a"})
 	require.NoError(t, err)
 	require.Len(t, page.Identities, 1)
-	result, err := c.Import(ctx, strings.NewReader("otto@x\n"))
+	result, err := c.Import(ctx, strings.NewReader("otto@x\n"), false)
 	require.NoError(t, err)
 	assert.Equal(t, ImportResult{Added: 1}, result)
 	var csv strings.Builder

@@ -98,10 +98,14 @@ func (g *gateway) Get(_ context.Context, id string) (Identity, error) {
 }
 
 func (g *gateway) fill(id string, in IdentityInput) Identity {
-	return Identity{
-		ID: id, JID: in.JID, AORs: in.AORs, Numbers: in.Numbers, Name: in.Name, Realm: in.Realm, HasPassword: in.Password != "",
+	out := Identity{
+		ID: id, JID: in.JID, AORs: in.AORs, Numbers: in.Numbers, Name: in.Name,
 		Trunk: in.Trunk, CallOut: in.CallOut == nil || *in.CallOut, CallIn: true, ShowCallerID: true,
 	}
+	if in.Password != "" {
+		out.Logins = []string{"mira@sip.example.org"}
+	}
+	return out
 }
 
 func (g *gateway) Add(_ context.Context, in IdentityInput) (Identity, error) {
@@ -140,10 +144,13 @@ func (g *gateway) Remove(_ context.Context, id string) error {
 	return nil
 }
 
-func (g *gateway) Import(ctx context.Context, in io.Reader) (ImportResult, error) {
+func (g *gateway) Import(ctx context.Context, in io.Reader, dryRun bool) (ImportResult, error) {
 	rows, err := csv.NewReader(in).ReadAll()
 	if err != nil {
 		return ImportResult{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if dryRun {
+		return ImportResult{Added: len(rows)}, nil
 	}
 	for _, row := range rows {
 		if _, err := g.Add(ctx, IdentityInput{JID: row[0]}); err != nil {
@@ -181,7 +188,7 @@ func (g *gateway) Trunks(context.Context) ([]Trunk, error) {
 }
 
 func (g *gateway) Counts(context.Context) (OutboxCounts, error) {
-	return OutboxCounts{X2S: 1, S2X: 2, Oldest: noon}, g.broken
+	return OutboxCounts{Pending: 3, Queued: 1, Oldest: noon}, g.broken
 }
 
 func (g *gateway) Entries(_ context.Context, after int64, limit int) ([]OutboxEntry, error) {

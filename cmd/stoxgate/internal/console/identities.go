@@ -35,6 +35,9 @@ func (i *Identity) fill() {
 	if i.Numbers == nil {
 		i.Numbers = []string{}
 	}
+	if i.Logins == nil {
+		i.Logins = []string{}
+	}
 }
 
 // identity answers with one identity.
@@ -112,12 +115,16 @@ func (s *Server) importIdentities(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusUnsupportedMediaType, "send "+mediaCSV)
 		return
 	}
+	dryRun, ok := flag(w, r, "dry_run")
+	if !ok {
+		return
+	}
 	extend(w)
-	result, err := s.cfg.Sources.Identities.Import(r.Context(), r.Body)
+	result, err := s.cfg.Sources.Identities.Import(r.Context(), r.Body, dryRun)
 	if err != nil {
 		s.failed(w, r, err)
 		return
 	}
-	s.cfg.Log.Info().Int("added", result.Added).Int("updated", result.Updated).Msg("identities imported")
+	s.cfg.Log.Info().Int("added", result.Added).Int("updated", result.Updated).Bool("dry_run", dryRun).Msg("identities imported")
 	answer(w, http.StatusOK, result)
 }

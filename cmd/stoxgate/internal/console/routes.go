@@ -107,7 +107,8 @@ func (s *Server) routes() []route {
 			summary: "All identities as CSV, with the digest hashes.",
 		},
 		{
-			method: "POST", path: importPath, handler: s.importIdentities, id: "importIdentities", tag: "identities", media: mediaCSV, answer: ImportResult{}, errors: []int{409, 413, 415, 422},
+			method: "POST", path: importPath, handler: s.importIdentities, id: "importIdentities", tag: "identities", media: mediaCSV, answer: ImportResult{}, errors: []int{400, 409, 413, 415, 422},
+			query:   []parameter{{"dry_run", "only tell what it would do", "boolean"}},
 			summary: "Add and update identities from CSV: all lines or, when one is wrong, none.",
 		},
 		{

@@ -54,7 +54,7 @@ type Link struct {
 	Domain string    `json:"domain"`
 	Server string    `json:"server" doc:"address of the component listener"`
 	Up     bool      `json:"up"`
-	Since  time.Time `json:"since" doc:"when it came up or went down"`
+	Since  time.Time `json:"since,omitzero" doc:"when it came up or went down"`
 	Error  string    `json:"error,omitempty" doc:"why it is down"`
 }
 
@@ -82,31 +82,28 @@ type Counts struct {
 
 // Identity is one person or phone: the addresses that belong together.
 type Identity struct {
-	ID           string   `json:"id" doc:"given when it is added"`
+	ID           string   `json:"id" doc:"its name for the operator, and a user name that phones can log in with"`
 	JID          string   `json:"jid,omitempty" doc:"bare JID; empty for a phone only"`
 	AORs         []string `json:"aors" doc:"SIP addresses of record; the first is how the person appears to SIP"`
 	Numbers      []string `json:"numbers" doc:"telephone numbers in international form; the first is the caller number"`
 	Name         string   `json:"name,omitempty" doc:"display name"`
-	Realm        string   `json:"realm,omitempty" doc:"digest realm of the password"`
-	HasPassword  bool     `json:"has_password" doc:"phones can log in"`
+	Logins       []string `json:"logins" doc:"user@realm that phones can log in as; empty without a password"`
 	Trunk        string   `json:"trunk,omitempty" doc:"name of the trunk that this identity prefers"`
 	CallOut      bool     `json:"call_out" doc:"may send and call"`
 	CallIn       bool     `json:"call_in" doc:"may be reached"`
 	ShowCallerID bool     `json:"show_caller_id" doc:"others see the number"`
 }
 
-// IdentityInput is what a caller gives to add or replace an identity. Password
-// wins over the hashes; when none of them is given, an update keeps what is
-// there. The policies are allowed unless they are given as false.
+// IdentityInput is what a caller gives to add or replace an identity. Without a
+// password an update keeps the one that is there. The policies are allowed
+// unless they are given as false.
 type IdentityInput struct {
+	ID           string   `json:"id,omitempty" doc:"for a new one; default: made from its addresses"`
 	JID          string   `json:"jid,omitempty" doc:"bare JID; empty for a phone only"`
 	AORs         []string `json:"aors,omitempty" doc:"SIP addresses of record, with or without sip:"`
 	Numbers      []string `json:"numbers,omitempty" doc:"telephone numbers"`
 	Name         string   `json:"name,omitempty" doc:"display name"`
-	Realm        string   `json:"realm,omitempty" doc:"digest realm; default: the domain of the first AOR"`
-	Password     string   `json:"password,omitempty" doc:"kept as digest hashes only"`
-	HA1MD5       string   `json:"ha1_md5,omitempty" doc:"MD5(user:realm:password) in hexadecimal"`
-	HA1SHA256    string   `json:"ha1_sha256,omitempty" doc:"SHA-256(user:realm:password) in hexadecimal"`
+	Password     string   `json:"password,omitempty" doc:"for phones; kept as digest hashes only"`
 	Trunk        string   `json:"trunk,omitempty" doc:"name of a trunk"`
 	CallOut      *bool    `json:"call_out,omitempty" doc:"may send and call"`
 	CallIn       *bool    `json:"call_in,omitempty" doc:"may be reached"`
@@ -130,19 +127,22 @@ type IdentityQuery struct {
 
 // ImportResult counts what a CSV did.
 type ImportResult struct {
-	Added   int `json:"added"`
-	Updated int `json:"updated"`
+	Added     int `json:"added"`
+	Updated   int `json:"updated"`
+	Unchanged int `json:"unchanged"`
 }
 
 // Identities is the identity table.
 type Identities interface {
 	List(ctx context.Context, q IdentityQuery) (IdentityPage, error)
+	// Get finds an identity by its ID or by one of its addresses.
 	Get(ctx context.Context, id string) (Identity, error)
 	Add(ctx context.Context, in IdentityInput) (Identity, error)
 	Update(ctx context.Context, id string, in IdentityInput) (Identity, error)
 	Remove(ctx context.Context, id string) error
-	// Import adds and updates from CSV; either all lines count or none.
-	Import(ctx context.Context, csv io.Reader) (ImportResult, error)
+	// Import adds and updates from CSV; either all lines count or none. With dryRun
+	// it only tells what it would do.
+	Import(ctx context.Context, csv io.Reader, dryRun bool) (ImportResult, error)
 	Export(ctx context.Context, csv io.Writer) error
 }
 
@@ -164,13 +164,12 @@ type Registrations interface {
 
 // Trunk is the state of a named next hop.
 type Trunk struct {
-	Name       string    `json:"name"`
-	URI        string    `json:"uri"`
-	Up         bool      `json:"up"`
-	State      string    `json:"state" doc:"registered, reachable, refused, unreachable or unknown"`
-	Since      time.Time `json:"since,omitzero" doc:"of that state"`
-	Registered bool      `json:"registered" doc:"by REGISTER, not only by OPTIONS"`
-	Error      string    `json:"error,omitempty"`
+	Name   string    `json:"name"`
+	URI    string    `json:"uri"`
+	Up     bool      `json:"up" doc:"not known to be down"`
+	State  string    `json:"state" doc:"up, down, registered, trying, refused or unknown"`
+	Since  time.Time `json:"since,omitzero" doc:"of that state"`
+	Detail string    `json:"detail,omitempty" doc:"the last answer or error"`
 }
 
 // Trunks are the named next hops.
@@ -180,9 +179,9 @@ type Trunks interface {
 
 // OutboxCounts sums up the messages that are not delivered yet.
 type OutboxCounts struct {
-	X2S    int       `json:"x2s" doc:"from XMPP to SIP"`
-	S2X    int       `json:"s2x" doc:"from SIP to XMPP"`
-	Oldest time.Time `json:"oldest,omitzero"`
+	Pending int       `json:"pending" doc:"committed and not delivered yet"`
+	Queued  int       `json:"queued" doc:"changes that wait for the database"`
+	Oldest  time.Time `json:"oldest,omitzero" doc:"when the oldest message was taken"`
 }
 
 // OutboxEntry is a message that is not delivered yet, without its body.

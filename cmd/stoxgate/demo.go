@@ -1,0 +1,24 @@
+package main
+
+// demoCmd shows a message each way without anything installed: an XMPP server
+// with a user, a SIP phone and the gateway, all in this process.
+type demoCmd struct {
+	ASCII bool `name:"ascii" help:"Draw with ASCII characters only."`
+	Width int  `short:"w" placeholder:"COLUMNS" help:"Width of the ladders; default: that of the terminal, else 120."`
+	Log   bool `help:"Show the log of the gateway on standard error."`
+}
+
+func (demoCmd) Help() string {
+	return `Every step is checked; the exit code is 1 when one fails.
+
+Examples:
+  stoxgate demo
+  stoxgate demo --ascii --width 80`
+}
+
+func (c demoCmd) Run(p *program) error {
+	if c.Width <= 0 {
+		c.Width = terminalWidth(p.stdout, p.env)
+	}
+	return runDemo(p.ctx, demoOptions{out: p.stdout, log: p.stderr, ascii: c.ASCII, width: c.Width, showLog: c.Log})
+}

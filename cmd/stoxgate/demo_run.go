@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/stoxgate/stoxgate/interwork"
+	"github.com/stoxgate/stoxgate/interwork/identity"
+	"github.com/stoxgate/stoxgate/interwork/journal"
+	"github.com/stoxgate/stoxgate/interwork/store"
+	"github.com/stoxgate/stoxgate/sip"
+	"github.com/stoxgate/stoxgate/sip/siptest"
+	"github.com/stoxgate/stoxgate/sip/ua"
+	"github.com/stoxgate/stoxgate/xmpp"
+	"github.com/stoxgate/stoxgate/xmpp/component"
+	"github.com/stoxgate/stoxgate/xmpp/xmpptest"
+)
+
+type demoOptions struct {
+	out, log io.Writer
+	ascii    bool
+	width    int
+	showLog  bool
+}
+
+const (
+	demoSIPDomain  = "sip.harbor.example"
+	demoXMPPDomain = "chat.harbor.example"
+	demoPassword   = "lighthouse"
+	demoStep       = 10 * time.Second // bounds every step
+)
+
+var errDemo = errors.New("demo")
+
+// demo is the stage: an XMPP server with mira, a phone of otto's, and the gateway.
+type demo struct {
+	demoOptions
+	journal *journal.Journal
+	server  *xmpptest.Server
+	mira    *xmpptest.User
+	otto    *siptest.UA
+	gateway *interwork.Gateway
+	seen    uint64 // journal entries shown so far
+	failed  int
+}
+
+// runDemo plays the story and fails when a step does.
+func runDemo(ctx context.Context, o demoOptions) (err error) {
+	dir, err := os.MkdirTemp("", "stoxgate-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	d := &demo{demoOptions: o, journal: journal.New(journal.Config{Raw: true})}
+	log := zerolog.Nop()
+	if o.showLog {
+		log = zerolog.New(zerolog.ConsoleWriter{Out: o.log}).With().Timestamp().Logger()
+	}
+
+	d.server = xmpptest.NewServer(xmpptest.Config{
+		Domain: demoSIPDomain, Hosts: []string{demoXMPPDomain}, Auto: xmpptest.Auto{Receipts: true}, Offline: xmpptest.OfflineBounce,
+	})
+	if err := d.server.Listen("127.0.0.1:0"); err != nil {
+		return err
+	}
+	defer d.server.Close()
+	d.mira = d.server.User("mira@" + demoXMPPDomain + "/desk")
+
+	st, err := store.Open(ctx, store.Config{Dir: dir, Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	table, err := identity.New(ctx, identity.Config{Store: st, Log: log})
+	if err != nil {
+		return err
+	}
+	aor, err := sip.ParseURI("sip:otto@" + demoSIPDomain)
+	if err != nil {
+		return err
+	}
+	if _, err := table.Add(ctx, identity.Identity{ID: "otto", Name: "Otto", AORs: []sip.URI{aor}, Policy: identity.AllowAll}, demoPassword); err != nil {
+		return err
+	}
+	d.gateway, err = interwork.New(ctx, interwork.Config{
+		XMPP:      component.Config{Address: d.server.Addr(), Domain: demoSIPDomain, Secret: d.server.Secret(), Log: log},
+		SIP:       ua.Config{Listen: []ua.Listen{{Transport: "udp", Host: "127.0.0.1"}, {Transport: "tcp", Host: "127.0.0.1"}}, UserAgent: "stoxgate demo", Log: log},
+		Registrar: true, Store: st, Identities: table, Journal: d.journal, Log: log, Version: readBuild().version, Drain: time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- d.gateway.Run(running) }()
+	defer func() { stop(); err = errors.Join(err, <-ended) }()
+	if err := d.server.WaitConnected(ctx); err != nil {
+		return err
+	}
+	if err := d.phone(); err != nil {
+		return err
+	}
+	defer d.otto.Close()
+
+	fmt.Fprintf(d.out, "mira is at %s on an XMPP server, otto has a SIP phone, and stoxgate stands between them.\n", d.mira.JID())
+	for i, s := range d.story() {
+		d.play(ctx, i+1, s)
+	}
+	for _, v := range d.otto.Violations() {
+		d.failed++
+		fmt.Fprintf(d.out, "the phone complains: %s\n", v)
+	}
+	for _, v := range d.server.Violations() {
+		d.failed++
+		fmt.Fprintf(d.out, "the server complains: %s\n", v)
+	}
+	if d.failed > 0 {
+		return fmt.Errorf("%w: %d steps failed", errDemo, d.failed)
+	}
+	fmt.Fprintln(d.out, "All steps went as they should.")
+	return nil
+}
+
+func (d *demo) phone() (err error) {
+	d.otto, err = siptest.New(siptest.Config{
+		Proxy: d.gateway.SIPAddr("udp"), AOR: "sip:otto@" + demoSIPDomain, Auto: true,
+		Credentials: siptest.Credentials{User: "otto", Password: demoPassword},
+	})
+	if err != nil {
+		return err
+	}
+	d.otto.Answer(siptest.Is("OPTIONS"), siptest.Status(200,
+		"Accept: text/plain, message/cpim, message/imdn+xml, application/im-iscomposing+xml"))
+	return nil
+}
+
+// step is one scene: what is told, and what is done and checked.
+type step struct {
+	title string
+	do    func(ctx context.Context) error
+}
+
+func (d *demo) play(ctx context.Context, n int, s step) {
+	fmt.Fprintf(d.out, "\n%d. %s\n\n", n, s.title)
+	ctx, cancel := context.WithTimeout(ctx, demoStep)
+	defer cancel()
+	err := s.do(ctx)
+	entries := d.journal.Since(d.seen)
+	for _, e := range entries {
+		d.seen = max(d.seen, e.Seq)
+	}
+	if len(entries) > 0 {
+		fmt.Fprint(d.out, journal.Ladder(entries, journal.LadderOptions{
+			Width: d.width, ASCII: d.ascii, Lanes: []string{d.mira.JID().Bare().String(), journal.Gateway},
+		}))
+	}
+	if err != nil {
+		d.failed++
+		fmt.Fprintf(d.out, "FAILED: %v\n", err)
+		return
+	}
+	fmt.Fprintln(d.out, "ok")
+}
+
+func (d *demo) story() []step {
+	otto := xmpp.MustJID("otto@" + demoSIPDomain)
+	mira := "sip:mira@" + demoXMPPDomain
+	return []step{
+		{"Otto's phone registers; the gateway asks for its password (RFC 3261 §10, §22).", func(ctx context.Context) error {
+			return d.expectStatus(d.otto.Register(ctx, 600))(200)
+		}},
+		{"Mira writes to otto (RFC 7572 §4).", func(ctx context.Context) error {
+			if err := d.mira.Say(otto, "m-1", "Which berth tonight?"); err != nil {
+				return err
+			}
+			return d.wantText(ctx, "Which berth tonight?")
+		}},
+		{"Otto answers; he gets 200 because mira's server has the message (RFC 7572 §5).", func(ctx context.Context) error {
+			if err := d.expectStatus(d.otto.Message(ctx, mira, "Berth four."))(200); err != nil {
+				return err
+			}
+			_, err := d.mira.Await(ctx, xmpptest.Body("Berth four."))
+			return err
+		}},
+		{"Mira asks for a receipt, and otto's phone sends one (XEP-0184, RFC 5438).", func(ctx context.Context) error {
+			if err := d.mira.Say(otto, "m-2", "Lights on?", xmpp.NewElement(xmpp.NSReceipts, "request")); err != nil {
+				return err
+			}
+			if err := d.notify(ctx, mira); err != nil {
+				return err
+			}
+			_, err := d.mira.Await(ctx, xmpptest.Extension(xmpp.NSReceipts, "received"))
+			return err
+		}},
+		{"Otto is typing, and mira sees it (RFC 3994, XEP-0085).", func(ctx context.Context) error {
+			if err := d.mira.Send(&xmpp.Message{To: otto, Type: xmpp.MessageChat, ID: "m-3", Extensions: []*xmpp.Element{xmpp.NewElement(xmpp.NSChatStates, "active")}}); err != nil {
+				return err
+			}
+			req := d.otto.NewRequest("MESSAGE", mira, "Content-Type: application/im-iscomposing+xml")
+			req.Body = []byte(`<isComposing xmlns="urn:ietf:params:xml:ns:im-iscomposing"><state>active</state></isComposing>`)
+			if err := d.expectStatus(d.otto.Do(ctx, req))(200); err != nil {
+				return err
+			}
+			_, err := d.mira.Await(ctx, xmpptest.Extension(xmpp.NSChatStates, "composing"))
+			return err
+		}},
+		{"Mira writes to somebody who does not exist, and is told so (RFC 7247 §7.2).", func(ctx context.Context) error {
+			if err := d.mira.Say(xmpp.MustJID("nobody@"+demoSIPDomain), "m-4", "Hello?"); err != nil {
+				return err
+			}
+			_, err := d.mira.Await(ctx, xmpptest.Error(xmpp.ConditionItemNotFound), xmpptest.ID("m-4"))
+			return err
+		}},
+		{"Otto writes to somebody whom mira's server does not know, and is told so (RFC 7247 §7.1).", func(ctx context.Context) error {
+			return d.expectStatus(d.otto.Message(ctx, "sip:ghost@"+demoXMPPDomain, "Boo."))(480)
+		}},
+		{"The XMPP server goes away; otto's message is kept and he gets 202.", func(ctx context.Context) error {
+			d.server.Refuse(xmpptest.RefuseClose)
+			d.server.Drop()
+			for d.gateway.Status().Link {
+				if err := pause(ctx); err != nil {
+					return err
+				}
+			}
+			return d.expectStatus(d.otto.Message(ctx, mira, "Are you there?"))(202)
+		}},
+		{"It comes back, and mira gets the message.", func(ctx context.Context) error {
+			_, err := d.mira.Await(ctx, xmpptest.Body("Are you there?"))
+			return err
+		}},
+	}
+}
+
+func pause(ctx context.Context) error {
+	t := time.NewTimer(time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// expectStatus checks the answer to a request of the phone.
+func (d *demo) expectStatus(res *siptest.Message, err error) func(want int) error {
+	return func(want int) error {
+		if err != nil {
+			return err
+		}
+		if res.Status != want {
+			return fmt.Errorf("%w: the phone got %d %s, not %d", errDemo, res.Status, res.Reason, want)
+		}
+		return nil
+	}
+}
+
+// wantText waits for a MESSAGE with this text at the phone.
+func (d *demo) wantText(ctx context.Context, text string) error {
+	in, err := d.otto.Expect(ctx, siptest.Is("MESSAGE"))
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(in.Body), text) {
+		return fmt.Errorf("%w: the phone got %q, not %q", errDemo, in.Body, text)
+	}
+	return nil
+}
+
+// notify takes a message in a CPIM envelope at the phone and answers its wish for a
+// delivery notification, as a phone with RFC 5438 does.
+func (d *demo) notify(ctx context.Context, to string) error {
+	in, err := d.otto.Expect(ctx, siptest.Is("MESSAGE"))
+	if err != nil {
+		return err
+	}
+	_, rest, ok := strings.Cut(string(in.Body), "Message-ID: ")
+	if !ok {
+		return fmt.Errorf("%w: the message asks for no receipt: %q", errDemo, in.Body)
+	}
+	id, _, _ := strings.Cut(rest, "\r\n")
+	req := d.otto.NewRequest("MESSAGE", to, "Content-Type: message/cpim")
+	req.Body = []byte("From: <sip:otto@" + demoSIPDomain + ">\r\nTo: <" + to + ">\r\n\r\n" +
+		"Content-Type: message/imdn+xml\r\nContent-Disposition: notification\r\n\r\n" +
+		`<imdn xmlns="urn:ietf:params:xml:ns:imdn"><message-id>` + id + `</message-id><datetime>2026-05-04T18:22:01Z</datetime>` +
+		`<delivery-notification><status><delivered/></status></delivery-notification></imdn>`)
+	return d.expectStatus(d.otto.Do(ctx, req))(200)
+}

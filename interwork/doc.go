@@ -1,0 +1,53 @@
+// Package interwork is the gateway: it ties the two wires, XMPP and SIP, to the services
+// that translate between them. This page is the architecture.
+//
+// # Rooms
+//
+// Data goes one way: wire → value → decision → value → wire. Values are in packages
+// xmpp, sip and their body formats; translation between values is package mapping, pure
+// functions only; the wires are xmpp/component, sip/ua and sip/registrar, which know
+// nothing of each other; decisions are the services below interwork (identity, chat),
+// which know neither wire; this package is where they meet.
+//
+// # Who owns which goroutine
+//
+//   - The component's reader and writer belong to xmpp/component. The reader calls
+//     [Gateway.HandleStanza], which finds the actor of a stanza and returns.
+//   - Every SIP request has a goroutine of sip/ua. It finds out who asks and for whom,
+//     gives the request to the pair's actor and returns; the UA keeps the transaction
+//     open until the answer.
+//   - Every pair (bare JID × AOR) has one actor: a mailbox whose goroutine exists only
+//     while there is something to handle. It owns all state of the pair, never waits on
+//     the network or the disk, and holds no lock. What waits runs outside and posts a
+//     typed event back.
+//   - SIP client transactions and the pings that confirm deliveries run in goroutines of
+//     the gateway, bounded in number and time, and counted in Gateway.work.
+//   - The store's writer goroutine commits the outbox in groups; its callbacks post to
+//     mailboxes.
+//
+// Mailboxes refuse what comes from the wire when they are full (resource-constraint, or
+// 503 with Retry-After) and always take results, whose number is bounded by what was
+// let in.
+//
+// # Three promises
+//
+// Nothing is acknowledged before it is safe. A message from XMPP is in the outbox
+// before it is sent on. A MESSAGE from SIP gets 200 when the XMPP server is known to
+// have taken the stanza and not to have bounced it (a ping behind it came back, see
+// deliverer), 202 when it is on disk for later or its fate is unknown.
+//
+// Every failure is told to its sender, in the sender's own protocol, once: package
+// cause. When the answer has gone already, it is told as a notification or as a text.
+//
+// After a crash the outbox is sent again under the same identifiers (Call-ID and CSeq,
+// or stanza id), all derived from the outbox number, so the far side can recognise it.
+//
+// # Paths
+//
+// A message from XMPP: component reader → Gateway.HandleStanza → pair → chat.Pair →
+// outbox → mapping.MessageToRequests → router → ua transaction → chat.Pair → forgotten,
+// or an error stanza.
+//
+// A message from SIP: ua → Gateway.sipMessage (digest, addresses) → pair → chat.Pair →
+// mapping.RequestToMessages → deliverer → component → verdict → 200, 202 or an error.
+package interwork

@@ -1,0 +1,91 @@
+package interwork
+
+import (
+	"errors"
+
+	"github.com/stoxgate/stoxgate/interwork/cause"
+	"github.com/stoxgate/stoxgate/interwork/chat"
+	"github.com/stoxgate/stoxgate/interwork/journal"
+	"github.com/stoxgate/stoxgate/mapping"
+	"github.com/stoxgate/stoxgate/xmpp"
+)
+
+// HandleStanza implements component.Handler. It runs on the stream's reader goroutine,
+// so it only finds the actor that a stanza belongs to.
+func (g *Gateway) HandleStanza(s xmpp.Stanza) {
+	switch s := s.(type) {
+	case *xmpp.Message:
+		g.stanzaMessage(s)
+	case *xmpp.IQ:
+		g.stanzaIQ(s)
+	case *xmpp.Presence:
+		g.stanzaPresence(s)
+	}
+}
+
+// LinkChanged implements component.Handler.
+func (g *Gateway) LinkChanged(up bool, err error) {
+	if !up {
+		g.log.Warn().Err(err).Msg("xmpp link down, messages are kept")
+		g.metrics.link.Set(0)
+		return
+	}
+	g.log.Info().Msg("xmpp link up")
+	g.metrics.link.Set(1)
+	g.pairs.linkUp()
+}
+
+func (g *Gateway) stanzaMessage(m *xmpp.Message) {
+	if m.Type == xmpp.MessageError {
+		if !g.deliverer.bounced(m) {
+			g.log.Debug().Stringer("from", m.From).Stringer("to", m.To).Str("id", m.ID).Msg("bounce of nothing that is remembered")
+		}
+		return
+	}
+	if m.From.IsZero() || m.To.IsZero() {
+		return // a server never sends that on a component stream
+	}
+	uri, err := g.addresses.ToSIP(m.To)
+	if err != nil {
+		g.refuse(m, addressError(err))
+		return
+	}
+	if id, ok := g.table.ByJID(m.From); ok && !id.Policy.CallOut {
+		g.refuse(m, *xmpp.NewStanzaError(xmpp.ConditionForbidden, "You may not write to SIP users"))
+		return
+	}
+	flow := g.flows.next('m')
+	if g.journal.Enabled() {
+		g.journal.Add(journal.Entry{
+			Flow: flow, From: m.From.Bare().String(), To: journal.Gateway, Protocol: journal.XMPP,
+			Summary: "message " + string(m.Type), Raw: rawStanza(m),
+		})
+	}
+	key := newPairKey(m.From, uri)
+	if !g.pairs.offer(key, chat.StanzaReceived{Flow: flow, Message: m}) {
+		g.metrics.messages.WithLabelValues(string(chat.XMPPToSIP), "overloaded").Inc()
+		g.refuse(m, cause.Overloaded(nil).StanzaError())
+	}
+}
+
+// refuse answers a message that no pair takes.
+func (g *Gateway) refuse(m *xmpp.Message, e xmpp.StanzaError) {
+	if m.Type == xmpp.MessageError {
+		return
+	}
+	if err := g.xmpp.Send(m.ErrorReply(e), nil); err != nil {
+		g.log.Warn().Err(err).Stringer("to", m.From).Msg("refusal could not be sent")
+	}
+}
+
+// addressError is the stanza error of an address that has no SIP form.
+func addressError(err error) xmpp.StanzaError {
+	var e *xmpp.StanzaError
+	if errors.As(err, &e) {
+		return *e
+	}
+	return mapping.AddressError(err)
+}
+
+// stanzaPresence: presence is answered by the presence service.
+func (g *Gateway) stanzaPresence(*xmpp.Presence) {}
