@@ -35,6 +35,15 @@ func (p *pair) Log(flow string) *zerolog.Logger {
 	return &l
 }
 
+// Lost implements chat.Ports. Most messages lose something small (a chat state that the
+// phone does not know), so it costs nothing while nobody looks.
+func (p *pair) Lost(flow string, d chat.Direction, what []string) {
+	if p.g.log.GetLevel() > zerolog.DebugLevel {
+		return
+	}
+	p.Log(flow).Debug().Str("direction", string(d)).Strs("lost", what).Msg("not carried")
+}
+
 // Count implements chat.Ports.
 func (p *pair) Count(d chat.Direction, result string) {
 	p.g.metrics.messages.WithLabelValues(string(d), result).Inc()

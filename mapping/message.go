@@ -303,6 +303,8 @@ func (o *outbound) content() error {
 		case slices.Contains(o.loss, lostFile):
 			// Nothing at all would arrive, and the sender would not know.
 			return stanzaError(xmpp.ConditionNotAcceptable, textLostFile)
+		case len(o.m.Subjects) > 0:
+			o.lose("subject: there is no text with it")
 		}
 		return o.composing()
 	case text != "":

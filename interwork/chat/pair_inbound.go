@@ -43,8 +43,8 @@ func (p *Pair) request(e RequestReceived) {
 	}
 	e.Context.Now = p.now()
 	msgs, loss, err := mapping.RequestToMessages(e.Request, e.Context)
-	for _, l := range loss {
-		p.ports.Log(e.Flow).Debug().Str("lost", l).Msg("not carried to XMPP")
+	if len(loss) > 0 {
+		p.ports.Lost(e.Flow, SIPToXMPP, loss)
 	}
 	if err != nil {
 		c := cause.FromSender(err, mapping.ErrorContext{})

@@ -186,8 +186,8 @@ func (p *Pair) prepare(out *outbound) *cause.Cause {
 		return p.prepareReport(out, ctx)
 	}
 	reqs, loss, err := mapping.MessageToRequests(out.msg, ctx)
-	for _, l := range loss {
-		p.ports.Log(out.flow).Debug().Str("lost", l).Msg("not carried to SIP")
+	if len(loss) > 0 {
+		p.ports.Lost(out.flow, XMPPToSIP, loss)
 	}
 	if errors.Is(err, mapping.ErrNothing) {
 		return nil

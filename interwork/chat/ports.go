@@ -97,6 +97,8 @@ type Ports interface {
 	Receipt(ctx context.Context, id string) (Wish, bool)
 	// Learn remembers what the SIP party accepts.
 	Learn(caps mapping.PeerCaps)
+	// Lost notes for the flow what a translation could not carry; d is its direction.
+	Lost(flow string, d Direction, what []string)
 	// Log is the logger of the flow.
 	Log(flow string) *zerolog.Logger
 	// Count counts one ended message for the metrics.

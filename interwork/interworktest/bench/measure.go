@@ -91,6 +91,9 @@ func measure(ctx context.Context, l load, dir, binary, postgres, profile string)
 	t := newTracker(l.total)
 	var next func(pair int) // x2s, closed loop: called when the pair's message came
 	phone, err := siptest.NewAnswerer(siptest.AnswererConfig{Transport: l.transport, Seen: func(raw []byte) {
+		if !bytes.HasPrefix(raw, []byte("MESSAGE ")) {
+			return // the gateway asks with OPTIONS what a user accepts
+		}
 		text := raw[bytes.Index(raw, []byte("\r\n\r\n"))+4:]
 		if t.came(string(text)) && next != nil {
 			pair, _, _ := strings.Cut(string(text), " ")
