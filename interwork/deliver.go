@@ -92,9 +92,14 @@ func (d *deliverer) deliver(m *xmpp.Message, done func(chat.Verdict, *xmpp.Stanz
 	err := d.link.Send(m, nil)
 	if err != nil {
 		d.mu.Unlock()
-		if errors.Is(err, component.ErrQueueFull) {
+		switch {
+		case errors.Is(err, component.ErrQueueFull):
 			done(chat.VerdictOverloaded, nil)
-		} else {
+		case errors.Is(err, component.ErrTooLarge):
+			done(chat.VerdictBounced, xmpp.NewStanzaError(xmpp.ConditionPolicyViolation, "The message is too large"))
+		case errors.Is(err, component.ErrAddress):
+			done(chat.VerdictBounced, xmpp.NewStanzaError(xmpp.ConditionInternalServerError, ""))
+		default:
 			done(chat.VerdictLost, nil)
 		}
 		return

@@ -172,6 +172,9 @@ func TestBrokenLinkLosesWhatWasNotConfirmed(t *testing.T) {
 		l.fail = component.ErrQueueFull
 		d.deliver(outgoing("c"), f.done, f.bounced)
 		require.Equal(t, chat.VerdictOverloaded, f.got()[2])
+		l.fail = component.ErrTooLarge
+		d.deliver(outgoing("d"), f.done, f.bounced)
+		require.Equal(t, chat.VerdictBounced, f.got()[3], "kept, it would never go away")
 	})
 }
 

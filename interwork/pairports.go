@@ -46,7 +46,7 @@ func (p *pair) Lost(flow string, d chat.Direction, what []string) {
 
 // Count implements chat.Ports.
 func (p *pair) Count(d chat.Direction, result string) {
-	p.g.metrics.messages.WithLabelValues(string(d), result).Inc()
+	p.g.metrics.count(d, result)
 }
 
 // Outward implements chat.Ports.

@@ -61,7 +61,7 @@ func (g *Gateway) sipMessage(in *ua.Inbound) {
 		Answer: func(s sip.Status) { g.answer(in, flow, s) },
 	})
 	if !taken {
-		g.metrics.messages.WithLabelValues(string(chat.SIPToXMPP), "overloaded").Inc()
+		g.metrics.count(chat.SIPToXMPP, "overloaded")
 		g.answer(in, flow, cause.Overloaded(nil).Status())
 	}
 }

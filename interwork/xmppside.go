@@ -63,7 +63,7 @@ func (g *Gateway) stanzaMessage(m *xmpp.Message) {
 	}
 	key := newPairKey(m.From, uri)
 	if !g.pairs.offer(key, chat.StanzaReceived{Flow: flow, Message: m}) {
-		g.metrics.messages.WithLabelValues(string(chat.XMPPToSIP), "overloaded").Inc()
+		g.metrics.count(chat.XMPPToSIP, "overloaded")
 		g.refuse(m, cause.Overloaded(nil).StanzaError())
 	}
 }

