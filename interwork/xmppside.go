@@ -25,6 +25,11 @@ func (g *Gateway) HandleStanza(s xmpp.Stanza) {
 
 // LinkChanged implements component.Handler.
 func (g *Gateway) LinkChanged(up bool, err error) {
+	if !up && err == nil {
+		g.log.Info().Msg("xmpp link closed")
+		g.metrics.link.Set(0)
+		return
+	}
 	if !up {
 		g.log.Warn().Err(err).Msg("xmpp link down, messages are kept")
 		g.metrics.link.Set(0)
