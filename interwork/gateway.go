@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -17,7 +18,6 @@ import (
 	"github.com/stoxgate/stoxgate/interwork/identity"
 	"github.com/stoxgate/stoxgate/interwork/journal"
 	"github.com/stoxgate/stoxgate/interwork/store"
-	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/registrar"
 	"github.com/stoxgate/stoxgate/sip/ua"
 	"github.com/stoxgate/stoxgate/xmpp"
@@ -96,6 +96,8 @@ type Gateway struct {
 	draining atomic.Bool
 	started  time.Time
 	ready    atomic.Bool
+
+	linkSince atomic.Int64 // Unix nanoseconds of the last change of the link
 }
 
 // maxTransactions bounds the SIP client transactions under way at a time.
@@ -131,6 +133,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		chatSettings: chat.Settings{KeepFor: cfg.KeepFor, RefuseOffline: cfg.RefuseOffline, QueueLimit: 256},
 		metrics:      newMetrics(cfg.Metrics),
 	}
+	g.linkSince.Store(g.started.UnixNano())
 	g.lightSeq.Store(uint64(time.Now().UnixNano()))
 	g.workCtx, g.stopWork = context.WithCancel(context.Background())
 	if err := g.build(ctx); err != nil {
@@ -261,9 +264,10 @@ func (g *Gateway) restoreEntry(e store.OutboxEntry) error {
 // StatusOf the gateway for the console and the health checks.
 type StatusOf struct {
 	Link       bool
+	LinkSince  time.Time // of Link
+	LinkError  string    // why the link is down
 	Ready      bool
 	Started    time.Time
-	Listeners  []string
 	Pairs      int64
 	UnderWay   int64
 	Trunks     []TrunkStatus
@@ -287,8 +291,11 @@ func (g *Gateway) Status() StatusOf {
 		Link: g.xmpp.Up(), Ready: g.ready.Load(), Started: g.started, Pairs: g.pairs.count.Load(),
 		UnderWay: g.metrics.underWay.Load(), Version: g.cfg.Version, Component: g.self.String(), SIPDomains: g.cfg.SIPDomains,
 	}
-	for _, l := range g.cfg.SIP.Listen {
-		st.Listeners = append(st.Listeners, l.Transport+"://"+g.ua.Addr(l.Transport).String())
+	st.LinkSince = time.Unix(0, g.linkSince.Load())
+	if !st.Link {
+		if err := g.xmpp.LastError(); err != nil {
+			st.LinkError = err.Error()
+		}
 	}
 	for _, c := range g.trunks {
 		st.Trunks = append(st.Trunks, c.status())
@@ -296,12 +303,15 @@ func (g *Gateway) Status() StatusOf {
 	return st
 }
 
-// Bindings gives the registered contacts of an AOR.
-func (g *Gateway) Bindings(aor sip.URI) []registrar.Binding { return g.registrar.Lookup(aor) }
+// Registrations yields the registered contacts of all phones.
+func (g *Gateway) Registrations() iter.Seq[registrar.Binding] { return g.registrar.All() }
 
 // SIPAddr is host:port on which a transport is served; "" before Run and for a
 // transport without a listener.
 func (g *Gateway) SIPAddr(transport string) string {
+	if !g.ready.Load() {
+		return ""
+	}
 	if a := g.ua.Addr(transport); a.IsValid() {
 		return a.String()
 	}

@@ -2,6 +2,7 @@ package interwork
 
 import (
 	"errors"
+	"time"
 
 	"github.com/stoxgate/stoxgate/interwork/cause"
 	"github.com/stoxgate/stoxgate/interwork/chat"
@@ -25,6 +26,7 @@ func (g *Gateway) HandleStanza(s xmpp.Stanza) {
 
 // LinkChanged implements component.Handler.
 func (g *Gateway) LinkChanged(up bool, err error) {
+	g.linkSince.Store(time.Now().UnixNano())
 	if !up && err == nil {
 		g.log.Info().Msg("xmpp link closed")
 		g.metrics.link.Set(0)

@@ -243,6 +243,7 @@ func TestDecoderSkipEndsStream(t *testing.T) {
 func TestDecoderMemory(t *testing.T) {
 	big := "<a>" + strings.Repeat("x", 200_000) + "</a>"
 	r, w := io.Pipe()
+	defer r.Close()
 	go func() {
 		_, _ = io.WriteString(w, sampleHeader+big)
 		for range 10 {

@@ -83,10 +83,12 @@ const (
 
 // Presence, profile, group chat.
 const (
-	NSIdle           = "urn:xmpp:idle:1"      // XEP-0319
-	NSVCard          = "vcard-temp"           // XEP-0054
-	NSVCardUpdate    = "vcard-temp:x:update"  // XEP-0153
-	NSAvatarData     = "urn:xmpp:avatar:data" // XEP-0084
+	NSMood           = "http://jabber.org/protocol/mood"     // XEP-0107
+	NSActivity       = "http://jabber.org/protocol/activity" // XEP-0108
+	NSIdle           = "urn:xmpp:idle:1"                     // XEP-0319
+	NSVCard          = "vcard-temp"                          // XEP-0054
+	NSVCardUpdate    = "vcard-temp:x:update"                 // XEP-0153
+	NSAvatarData     = "urn:xmpp:avatar:data"                // XEP-0084
 	NSAvatarMetadata = "urn:xmpp:avatar:metadata"
 	NSSigned         = "jabber:x:signed"                // XEP-0027
 	NSMUC            = "http://jabber.org/protocol/muc" // XEP-0045

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -89,15 +90,23 @@ func (r *checkReport) summary() error {
 	return nil
 }
 
-// running asks the gateway that may run on this configuration how it is.
-func (c probe) running(ctx context.Context) (console.Report, bool) {
+// running asks the gateway that may run on this configuration how it is. There
+// is a report when it answers, and an error when something does that does not
+// let us in.
+func (c probe) running(ctx context.Context) (*console.Report, error) {
 	if c.cfg.HTTP.Listen.Off() {
-		return console.Report{}, false
+		return nil, nil
 	}
 	client := console.NewClient(c.cfg.HTTP.Listen.String(), string(c.cfg.HTTP.Token))
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	if errors.Is(client.Alive(ctx), console.ErrUnreachable) {
+		return nil, nil
+	}
 	report, err := client.Status(ctx)
-	return report, err == nil
+	if err != nil {
+		return nil, err
+	}
+	return &report, nil
 }

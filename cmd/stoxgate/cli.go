@@ -33,18 +33,7 @@ type configFlag struct {
 // errConfigFile marks errors of reading the file itself.
 var errConfigFile = errors.New("configuration file")
 
-// load reads the configuration, and says on standard error what is odd in it.
-func (f configFlag) load(p *program) (*config.Config, error) {
-	c, err := config.Load(f.Config, p.env)
-	if err != nil {
-		return nil, f.explain(err)
-	}
-	for _, w := range c.Warnings {
-		fmt.Fprintf(p.stderr, "warning: %s\n", w.At(f.Config))
-	}
-	return c, nil
-}
-
+// explain says what to do about an error of reading the file.
 func (f configFlag) explain(err error) error {
 	if config.IsInvalid(err) {
 		return err

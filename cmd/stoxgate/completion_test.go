@@ -59,7 +59,7 @@ func TestBashCompletes(t *testing.T) {
 		"stoxgate identity add --password x": "",
 	} {
 		words := strings.Fields(line)
-		cmd := exec.Command(bash, "-c", `source script; COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); _stoxgate; echo "${COMPREPLY[*]}"`, "bash")
+		cmd := exec.Command(bash, "-c", `source ./script; COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); _stoxgate; echo "${COMPREPLY[*]}"`, "bash")
 		cmd.Args = append(cmd.Args, words...)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()

@@ -1,5 +1,7 @@
 package main
 
+import "github.com/stoxgate/stoxgate/cmd/stoxgate/internal/demo"
+
 // demoCmd shows a message each way without anything installed: an XMPP server
 // with a user, a SIP phone and the gateway, all in this process.
 type demoCmd struct {
@@ -20,5 +22,9 @@ func (c demoCmd) Run(p *program) error {
 	if c.Width <= 0 {
 		c.Width = terminalWidth(p.stdout, p.env)
 	}
-	return runDemo(p.ctx, demoOptions{out: p.stdout, log: p.stderr, ascii: c.ASCII, width: c.Width, showLog: c.Log})
+	o := demo.Options{Out: p.stdout, ASCII: c.ASCII, Width: c.Width, Version: readBuild().version}
+	if c.Log {
+		o.Log = p.stderr
+	}
+	return demo.Run(p.ctx, o)
 }

@@ -29,7 +29,7 @@ const (
 var groups = map[string][]string{
 	"values": {
 		"xmpp", "sip", "jingle",
-		"sip/cpim", "sip/fthttp", "sip/imdn", "sip/iscomposing", "sip/multipart", "sip/pidf", "sip/sdp",
+		"sip/cpim", "sip/fthttp", "sip/imdn", "sip/iscomposing", "sip/multipart", "sip/pidf", "sip/rlmi", "sip/sdp", "sip/watcherinfo",
 	},
 	"xmpp wire": {"xmpp/component", "xmpp/disco"},
 	"sip wire":  {"sip/ua", "sip/dialog", "sip/event", "sip/registrar", "sip/msrp"},

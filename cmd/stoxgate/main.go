@@ -57,8 +57,7 @@ type program struct {
 
 func main() {
 	zerolog.TimeFieldFormat = time.RFC3339Nano // messages take less than a second
-	ctx, stop := signals(os.Stderr)
-	defer stop()
+	ctx, _ := signals(os.Stderr, os.Exit)      // for as long as the program runs
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	os.Exit(run(os.Args[1:], &program{
@@ -67,19 +66,31 @@ func main() {
 }
 
 // signals returns a context that ends with the first SIGINT or SIGTERM. The
-// second one ends the program at once.
-func signals(stderr io.Writer) (context.Context, func()) {
+// second one ends the program through exit.
+func signals(stderr io.Writer, exit func(int)) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	caught := make(chan os.Signal, 2)
+	done := make(chan struct{})
 	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
-		s := <-caught
-		fmt.Fprintf(stderr, "stoxgate: %s: stopping; a second signal stops at once\n", s)
-		cancel()
-		<-caught
-		os.Exit(exitInterrupted)
+		select {
+		case s := <-caught:
+			fmt.Fprintf(stderr, "stoxgate: %s: stopping; a second signal stops at once\n", s)
+			cancel()
+		case <-done:
+			return
+		}
+		select {
+		case <-caught:
+			exit(exitInterrupted)
+		case <-done:
+		}
 	}()
-	return ctx, cancel
+	return ctx, func() {
+		signal.Stop(caught)
+		close(done)
+		cancel()
+	}
 }
 
 // run parses the command line and runs the command; it returns the exit code.

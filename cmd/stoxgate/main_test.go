@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -175,6 +176,23 @@ func TestConfigErrors(t *testing.T) {
 		assert.Contains(t, r.err, "no such file")
 		assert.Contains(t, r.err, "stoxgate config example")
 	}
+}
+
+func TestSignals(t *testing.T) {
+	self, err := os.FindProcess(os.Getpid())
+	require.NoError(t, err)
+	var errs buffer
+	exited := make(chan int, 1)
+	ctx, stop := signals(&errs, func(code int) { exited <- code })
+	defer stop()
+	require.NoError(t, self.Signal(syscall.SIGTERM))
+	<-ctx.Done()
+	assert.Contains(t, errs.String(), "a second signal stops at once")
+	require.NoError(t, self.Signal(syscall.SIGINT))
+	assert.Equal(t, exitInterrupted, <-exited)
+
+	_, stop = signals(&errs, func(int) { t.Error("nobody asked for it") })
+	stop()
 }
 
 func TestLogLevel(t *testing.T) {

@@ -33,9 +33,13 @@ type probe struct {
 }
 
 func (c probe) all(ctx context.Context) {
-	if report, ok := c.running(ctx); ok {
-		c.daemon(report)
-	} else {
+	switch report, err := c.running(ctx); {
+	case err != nil: // a probe could throw a running gateway off the server
+		c.report.fail("console", fmt.Sprintf("something answers at %s: %v; XMPP and SIP ports are not probed", c.cfg.HTTP.Listen, err),
+			"if it is a gateway with another token, check with its configuration; else take another port")
+	case report != nil:
+		c.daemon(*report)
+	default:
 		c.xmpp(ctx)
 		c.listeners(ctx)
 		c.console(ctx)

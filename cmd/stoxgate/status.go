@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"iter"
 
 	"github.com/stoxgate/stoxgate/cmd/stoxgate/internal/console"
-	"github.com/stoxgate/stoxgate/interwork/identity"
 	"github.com/stoxgate/stoxgate/interwork/store"
-	"github.com/stoxgate/stoxgate/sip/registrar"
 )
 
 // Status implements console.Status.
@@ -16,7 +13,7 @@ func (d *daemon) Status(context.Context) console.Report {
 	stats := d.store.Stats()
 	report := console.Report{
 		Version: readBuild().version, Started: st.Started, Journal: d.journal.Stats(), Warnings: d.warnings(),
-		XMPP:  console.Link{Domain: string(d.cfg.XMPP.Domain), Server: d.cfg.XMPP.Component.String(), Up: st.Link},
+		XMPP:  console.Link{Domain: string(d.cfg.XMPP.Domain), Server: d.cfg.XMPP.Component.String(), Up: st.Link, Since: st.LinkSince, Error: st.LinkError},
 		Store: console.Store{Engine: "sqlite", Writable: stats.Failing == nil},
 		Counts: console.Counts{
 			Identities: d.table.Len(), Outbox: stats.Pending, Pairs: int(st.Pairs),
@@ -28,11 +25,11 @@ func (d *daemon) Status(context.Context) console.Report {
 	if stats.Failing != nil {
 		report.Store.Error = withoutSecret(stats.Failing, string(d.cfg.State.URL))
 	}
-	for range d.bindings() {
+	for range d.gateway.Registrations() {
 		report.Counts.Registrations++
 	}
-	for _, l := range st.Listeners {
-		report.SIP = append(report.SIP, console.Listener{URL: l, Up: st.Ready})
+	for _, l := range d.cfg.SIP.Listen { // the gateway opens all of them or none
+		report.SIP = append(report.SIP, console.Listener{URL: l.String(), Up: st.Ready})
 	}
 	return report
 }
@@ -94,31 +91,11 @@ func (o outbox) Entries(ctx context.Context, after int64, limit int) ([]console.
 // Registrations implements console.Registrations.
 func (d *daemon) Registrations(context.Context) ([]console.Registration, error) {
 	var out []console.Registration
-	for b := range d.bindings() {
+	for b := range d.gateway.Registrations() {
 		out = append(out, console.Registration{
 			AOR: b.AOR, Contact: b.Contact.String(), Transport: b.Transport, Source: b.Source.String(), UserAgent: b.UserAgent,
 			Q: float64(b.Q) / 1000, Expires: b.Expires,
 		})
 	}
 	return out, nil
-}
-
-// bindings are the contacts of all phones. A phone logs in as an identity, so
-// they are found by the addresses of the table.
-func (d *daemon) bindings() iter.Seq[registrar.Binding] {
-	return func(yield func(registrar.Binding) bool) {
-		for after, more := "", true; more; more = after != "" {
-			var page []*identity.Identity
-			page, after = d.table.List("", after, pageSize)
-			for _, id := range page {
-				for _, aor := range id.AORs {
-					for _, b := range d.gateway.Bindings(aor) {
-						if !yield(b) {
-							return
-						}
-					}
-				}
-			}
-		}
-	}
 }

@@ -57,7 +57,7 @@ func (traceCmd) Help() string {
   stoxgate trace -n 50 --raw          begin with the last 50 entries, show the messages
   stoxgate trace --list               what happened lately
   stoxgate trace m-K3F9-1             the ladder of one flow
-  stoxgate trace --json | jq .summary for programs`
+  stoxgate trace --json | jq .flow    for programs`
 }
 
 // reconnectAfter is the pause before a lost stream is opened again.

@@ -163,9 +163,6 @@ func uriOf(given string, j xmpp.JID, component string) (sip.URI, error) {
 
 // stanzaError translates an error that came back for a message.
 func (c translateCmd) stanzaError(p *program, m *xmpp.Message) error {
-	if m.Error == nil {
-		return fmt.Errorf("%w: type='error' without <error/>", errUntranslatable)
-	}
 	status := mapping.StanzaErrorToStatus(*m.Error, mapping.ErrorContext{FullJID: !m.From.IsBare()})
 	var b strings.Builder
 	fmt.Fprintf(&b, "SIP/2.0 %d %s\r\n", status.Code, status.Phrase())

@@ -50,7 +50,7 @@ func TestTranslateStanza(t *testing.T) {
 			args: []string{"--short-text", "70"}, out: []string{"(1/2) word", "\r\nMESSAGE sip:d@e", "(2/2) "},
 		},
 		{
-			name: "loss", in: `<message from='a@b' to='d@e'><body>Hi</body><request xmlns='urn:xmpp:receipts'/></message>`,
+			name: "loss", in: `<message from='a@b' to='d@e' id='m1'><body>Hi</body><request xmlns='urn:xmpp:receipts'/></message>`,
 			out: []string{"MESSAGE"}, lost: []string{"lost: receipt"},
 		},
 		{
@@ -65,7 +65,7 @@ func TestTranslateStanza(t *testing.T) {
 			name: "an error", in: `<message from='a@b/r' to='d@e' type='error'><error type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>`,
 			out: []string{"SIP/2.0 "},
 		},
-		{name: "an error without error", in: `<message from='a@b/r' type='error'/>`, code: exitFailed, lost: []string{"without <error/>"}},
+		{name: "an error that says nothing", in: `<message from='a@b/r' type='error'/>`, out: []string{"SIP/2.0 400 "}},
 		{name: "presence", in: `<presence from='a@b'/>`, code: exitFailed, lost: []string{"<presence/> has no counterpart"}},
 		{name: "no sender", in: `<message to='a@b'><body>x</body></message>`, code: exitFailed, lost: []string{"sender: the stanza has no such address"}},
 		{name: "no receiver", in: `<message from='a@b'><body>x</body></message>`, code: exitFailed, lost: []string{"receiver: "}},

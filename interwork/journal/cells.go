@@ -13,8 +13,12 @@ const maxText = 1000
 
 // clean replaces what could move a cursor, start an escape sequence, turn the
 // direction of writing or break an SVG document: control, format and private
-// characters and those that are none. Line ends and tabs become spaces.
+// characters and those that are none. Line ends and tabs become spaces. What is
+// longer than maxText is cut.
 func clean(s string) string {
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + "..."
+	}
 	plain := true
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] >= 0x7f {

@@ -87,6 +87,7 @@ type Stats struct {
 	Added   uint64 `json:"added"`   // in all
 	Evicted uint64 `json:"evicted"` // pushed out of the ring by newer entries
 	Dropped uint64 `json:"dropped"` // not delivered to subscribers that were too slow
+	Readers int    `json:"readers"` // subscriptions now
 }
 
 // Journal is a bounded memory of entries. It is safe for concurrent use.
@@ -232,5 +233,5 @@ func (j *Journal) Flow(id string) []Entry {
 func (j *Journal) Stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return Stats{Entries: j.ring.count, Bytes: j.bytes, Added: j.seq, Evicted: j.evicted, Dropped: j.dropped}
+	return Stats{Entries: j.ring.count, Bytes: j.bytes, Added: j.seq, Evicted: j.evicted, Dropped: j.dropped, Readers: len(j.subs)}
 }

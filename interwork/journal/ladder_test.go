@@ -169,3 +169,11 @@ func FuzzLadder(f *testing.F) {
 		NewLive(LadderOptions{Width: width}).Draw(entries[2])
 	})
 }
+
+// A peer cannot blow a drawing up with a long text.
+func TestLongTextsAreCut(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	entries := []Entry{{At: noon, From: long + "\u00e9", To: Gateway, Protocol: XMPP, Summary: long, Note: long + "\xff"}}
+	assert.Less(t, len(Ladder(entries, LadderOptions{Width: 40})), 100_000)
+	assert.Less(t, len(SVG(entries)), 20_000)
+}

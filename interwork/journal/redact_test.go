@@ -13,16 +13,24 @@ func TestRedact(t *testing.T) {
 		bodies             bool
 		want               string
 	}{
-		{"sip credentials", SIP, "REGISTER sip:h SIP/2.0\r\nAuthorization: Digest username=\"u\",\r\n response=\"00\"\r\nproxy-authorization: x\r\nVia: v\r\n\r\n", false,
-			"REGISTER sip:h SIP/2.0\r\nAuthorization: Digest [hidden]\r\nproxy-authorization: [hidden]\r\nVia: v\r\n\r\n"},
-		{"sip body and subject", SIP, "MESSAGE sip:h SIP/2.0\r\nSubject: hi you\r\ns:x\r\nVia: v\r\n\r\nhello", true,
-			"MESSAGE sip:h SIP/2.0\r\nSubject: [6 bytes]\r\ns: [1 bytes]\r\nVia: v\r\n\r\n[5 bytes]"},
+		{
+			"sip credentials", SIP, "REGISTER sip:h SIP/2.0\r\nAuthorization: Digest username=\"u\",\r\n response=\"00\"\r\nproxy-authorization: x\r\nVia: v\r\n\r\n", false,
+			"REGISTER sip:h SIP/2.0\r\nAuthorization: Digest [hidden]\r\nproxy-authorization: [hidden]\r\nVia: v\r\n\r\n",
+		},
+		{
+			"sip body and subject", SIP, "MESSAGE sip:h SIP/2.0\r\nSubject: hi you\r\ns:x\r\nVia: v\r\n\r\nhello", true,
+			"MESSAGE sip:h SIP/2.0\r\nSubject: [6 bytes]\r\ns: [1 bytes]\r\nVia: v\r\n\r\n[5 bytes]",
+		},
 		{"sip body shown", SIP, "MESSAGE sip:h SIP/2.0\r\nSubject: hi\r\n\r\nhello", false, "MESSAGE sip:h SIP/2.0\r\nSubject: hi\r\n\r\nhello"},
 		{"sip bare line ends", SIP, "MESSAGE sip:h SIP/2.0\n\nhello", true, "MESSAGE sip:h SIP/2.0\n\n[5 bytes]"},
-		{"sdes and ice keys", SIP, "INVITE sip:h SIP/2.0\r\n\r\na=crypto:1 X inline:c2VjcmV0|2^20\r\na=ice-pwd:pw\r\na=mid:0", false,
-			"INVITE sip:h SIP/2.0\r\n\r\na=crypto:1 X inline:[hidden]|2^20\r\na=ice-pwd:[hidden]\r\na=mid:0"},
-		{"xml text", XMPP, `<message to='a@b' type="chat"><body>hey &amp; you</body><x> </x></message>`, true,
-			`<message to='a@b' type="chat"><body>[13 bytes]</body><x> </x></message>`},
+		{
+			"sdes and ice keys", SIP, "INVITE sip:h SIP/2.0\r\n\r\na=crypto:1 X inline:c2VjcmV0|2^20\r\na=ice-pwd:pw\r\na=mid:0", false,
+			"INVITE sip:h SIP/2.0\r\n\r\na=crypto:1 X inline:[hidden]|2^20\r\na=ice-pwd:[hidden]\r\na=mid:0",
+		},
+		{
+			"xml text", XMPP, `<message to='a@b' type="chat"><body>hey &amp; you</body><x> </x></message>`, true,
+			`<message to='a@b' type="chat"><body>[13 bytes]</body><x> </x></message>`,
+		},
 		{"xml text shown", XMPP, `<message><body>hey</body></message>`, false, `<message><body>hey</body></message>`},
 		{"handshake", XMPP, `<handshake>abcd</handshake>`, false, `<handshake>[hidden]</handshake>`},
 		{"prefixed password", XMPP, `<r:password>p</r:password>`, false, `<r:password>[hidden]</r:password>`},

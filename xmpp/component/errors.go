@@ -99,8 +99,11 @@ func connectError(err error) error {
 		errors.Is(err, syscall.ECONNRESET):
 		reason = ErrServerClosed
 	}
-	if reason == nil || errors.Is(err, reason) {
+	switch {
+	case reason == nil:
 		return fmt.Errorf("component: connect: %w", err)
+	case errors.Is(err, reason):
+		return err
 	}
 	return fmt.Errorf("%w: %w", reason, err)
 }
@@ -121,7 +124,7 @@ func Hint(err error) string {
 	case errors.Is(err, ErrHostUnknown):
 		return "declare this domain as an external component in the server's configuration, spelled exactly like xmpp.domain, and reload the server."
 	case errors.Is(err, ErrNotAuthorized):
-		return "the secret differs from the one in the server's configuration of this component."
+		return "the secret differs from the one in the server's configuration of this component, or (ejabberd) the server does not know this domain."
 	case errors.Is(err, ErrConflict):
 		return "another process is connected under this domain: is the gateway running already?"
 	case errors.Is(err, ErrServerSilent), errors.Is(err, ErrServerStalled):

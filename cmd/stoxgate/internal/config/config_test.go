@@ -58,9 +58,10 @@ func TestProblemsGolden(t *testing.T) {
 			c, err := Load(file, testEnv)
 			var b strings.Builder
 			if err != nil {
-				require.True(t, IsInvalid(err), err)
+				var invalid *Invalid
+				require.ErrorAs(t, err, &invalid)
 				b.WriteString(err.Error() + "\n")
-				c = &Config{Warnings: err.(*Invalid).Warnings}
+				c = &Config{Warnings: invalid.Warnings}
 			}
 			for _, w := range c.Warnings {
 				b.WriteString("warning: " + w.At(file) + "\n")

@@ -5,10 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-
 	"net/http"
 	"net/http/httptest"
-
 	"strings"
 	"testing"
 	"time"
@@ -457,6 +455,8 @@ func TestFormat(t *testing.T) {
 	} {
 		assert.Equal(t, want, ago(d))
 	}
+	assert.Equal(t, "1 pair", plural(1, "pair", "pairs"))
+	assert.Equal(t, "0 pairs", plural(0, "pair", "pairs"))
 	for n, want := range map[int]string{5: "5 B", 2048: "2.0 KiB", 3 << 20: "3.0 MiB"} {
 		assert.Equal(t, want, size(n))
 	}

@@ -98,7 +98,7 @@ func (s *Server) putLog(w http.ResponseWriter, r *http.Request) {
 		s.failed(w, r, err)
 		return
 	}
-	s.cfg.Log.Info().Str("level", in.Level).Msg("log level changed")
+	s.cfg.Log.Info().Str("log_level", in.Level).Msg("log level changed")
 	s.getLog(w, r)
 }
 

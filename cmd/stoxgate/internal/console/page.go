@@ -16,9 +16,10 @@ var pageFiles embed.FS
 
 func parsePage() (*template.Template, error) {
 	return template.New("").Funcs(template.FuncMap{
-		"clock": func(t time.Time) string { return t.Local().Format("15:04:05") },
-		"ago":   func(t time.Time) string { return ago(time.Since(t)) },
-		"size":  size,
+		"clock":  func(t time.Time) string { return t.Local().Format("15:04:05") },
+		"ago":    func(t time.Time) string { return ago(time.Since(t)) },
+		"size":   size,
+		"plural": plural,
 	}).ParseFS(pageFiles, "page/*.html")
 }
 

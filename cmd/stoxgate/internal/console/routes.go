@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"net/http/pprof"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -66,6 +67,9 @@ func (s *Server) routes() []route {
 			method: "GET", path: "/metrics", handler: metrics.ServeHTTP, id: "metrics", tag: "health", text: "text/plain",
 			summary: "Metrics in the format of Prometheus.",
 		},
+		// Where the time goes in a running gateway: go tool pprof http://…/debug/pprof/profile
+		{method: "GET", path: "/debug/pprof/", handler: pprof.Index, hidden: true},
+		{method: "GET", path: "/debug/pprof/profile", handler: pprof.Profile, hidden: true},
 		{
 			method: "GET", path: apiPath + "/openapi.json", handler: s.describe, id: "describe", tag: "status", answer: map[string]any{},
 			summary: "This description.",

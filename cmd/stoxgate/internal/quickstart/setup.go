@@ -154,10 +154,13 @@ func (s *setup) component() string { return "sip." + s.domain }
 func (s *setup) clientAddress() string {
 	return net.JoinHostPort(s.address, strconv.Itoa(s.Ports.Client))
 }
+
 func (s *setup) componentAddress() string {
 	return net.JoinHostPort(loopback, strconv.Itoa(s.Ports.Component))
 }
+
 func (s *setup) sipAddress() string { return net.JoinHostPort(s.address, strconv.Itoa(s.Ports.SIP)) }
+
 func (s *setup) consoleAddress() string {
 	return net.JoinHostPort(loopback, strconv.Itoa(s.Ports.Console))
 }

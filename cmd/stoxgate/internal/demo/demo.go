@@ -1,4 +1,7 @@
-package main
+// Package demo plays the story of the gateway in one process with nothing installed: an
+// XMPP server with a user, a SIP phone, and the gateway between them. Every step is
+// checked, so it is also the shortest proof that the program works on a machine.
+package demo
 
 import (
 	"context"
@@ -23,25 +26,28 @@ import (
 	"github.com/stoxgate/stoxgate/xmpp/xmpptest"
 )
 
-type demoOptions struct {
-	out, log io.Writer
-	ascii    bool
-	width    int
-	showLog  bool
+// Options of a demonstration.
+type Options struct {
+	Out     io.Writer // where it is told
+	ASCII   bool      // draw ladders with ASCII characters only
+	Width   int       // of the ladders, in columns
+	Log     io.Writer // the gateway's log; nil: none
+	Version string
 }
 
 const (
-	demoSIPDomain  = "sip.harbor.example"
-	demoXMPPDomain = "chat.harbor.example"
-	demoPassword   = "lighthouse"
-	demoStep       = 10 * time.Second // bounds every step
+	sipDomain  = "sip.harbor.example"
+	xmppDomain = "chat.harbor.example"
+	password   = "lighthouse"
+	stepLimit  = 10 * time.Second // bounds every step
 )
 
-var errDemo = errors.New("demo")
+// ErrStep is wrapped when a step did not go as it should.
+var ErrStep = errors.New("demo")
 
 // demo is the stage: an XMPP server with mira, a phone of otto's, and the gateway.
 type demo struct {
-	demoOptions
+	Options
 	journal *journal.Journal
 	server  *xmpptest.Server
 	mira    *xmpptest.User
@@ -51,27 +57,27 @@ type demo struct {
 	failed  int
 }
 
-// runDemo plays the story and fails when a step does.
-func runDemo(ctx context.Context, o demoOptions) (err error) {
+// Run plays the story; the error wraps ErrStep when a step failed.
+func Run(ctx context.Context, o Options) (err error) {
 	dir, err := os.MkdirTemp("", "stoxgate-demo-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	d := &demo{demoOptions: o, journal: journal.New(journal.Config{Raw: true})}
+	d := &demo{Options: o, journal: journal.New(journal.Config{Raw: true})}
 	log := zerolog.Nop()
-	if o.showLog {
-		log = zerolog.New(zerolog.ConsoleWriter{Out: o.log}).With().Timestamp().Logger()
+	if o.Log != nil {
+		log = zerolog.New(zerolog.ConsoleWriter{Out: o.Log}).With().Timestamp().Logger()
 	}
 
 	d.server = xmpptest.NewServer(xmpptest.Config{
-		Domain: demoSIPDomain, Hosts: []string{demoXMPPDomain}, Auto: xmpptest.Auto{Receipts: true}, Offline: xmpptest.OfflineBounce,
+		Domain: sipDomain, Hosts: []string{xmppDomain}, Auto: xmpptest.Auto{Receipts: true}, Offline: xmpptest.OfflineBounce,
 	})
 	if err := d.server.Listen("127.0.0.1:0"); err != nil {
 		return err
 	}
 	defer d.server.Close()
-	d.mira = d.server.User("mira@" + demoXMPPDomain + "/desk")
+	d.mira = d.server.User("mira@" + xmppDomain + "/desk")
 
 	st, err := store.Open(ctx, store.Config{Dir: dir, Log: log})
 	if err != nil {
@@ -82,17 +88,17 @@ func runDemo(ctx context.Context, o demoOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	aor, err := sip.ParseURI("sip:otto@" + demoSIPDomain)
+	aor, err := sip.ParseURI("sip:otto@" + sipDomain)
 	if err != nil {
 		return err
 	}
-	if _, err := table.Add(ctx, identity.Identity{ID: "otto", Name: "Otto", AORs: []sip.URI{aor}, Policy: identity.AllowAll}, demoPassword); err != nil {
+	if _, err := table.Add(ctx, identity.Identity{ID: "otto", Name: "Otto", AORs: []sip.URI{aor}, Policy: identity.AllowAll}, password); err != nil {
 		return err
 	}
 	d.gateway, err = interwork.New(ctx, interwork.Config{
-		XMPP:      component.Config{Address: d.server.Addr(), Domain: demoSIPDomain, Secret: d.server.Secret(), Log: log},
+		XMPP:      component.Config{Address: d.server.Addr(), Domain: sipDomain, Secret: d.server.Secret(), Log: log},
 		SIP:       ua.Config{Listen: []ua.Listen{{Transport: "udp", Host: "127.0.0.1"}, {Transport: "tcp", Host: "127.0.0.1"}}, UserAgent: "stoxgate demo", Log: log},
-		Registrar: true, Store: st, Identities: table, Journal: d.journal, Log: log, Version: readBuild().version, Drain: time.Second,
+		Registrar: true, Store: st, Identities: table, Journal: d.journal, Log: log, Version: o.Version, Drain: time.Second,
 	})
 	if err != nil {
 		return err
@@ -109,29 +115,29 @@ func runDemo(ctx context.Context, o demoOptions) (err error) {
 	}
 	defer d.otto.Close()
 
-	fmt.Fprintf(d.out, "mira is at %s on an XMPP server, otto has a SIP phone, and stoxgate stands between them.\n", d.mira.JID())
+	fmt.Fprintf(d.Out, "mira is at %s on an XMPP server, otto has a SIP phone, and stoxgate stands between them.\n", d.mira.JID())
 	for i, s := range d.story() {
 		d.play(ctx, i+1, s)
 	}
 	for _, v := range d.otto.Violations() {
 		d.failed++
-		fmt.Fprintf(d.out, "the phone complains: %s\n", v)
+		fmt.Fprintf(d.Out, "the phone complains: %s\n", v)
 	}
 	for _, v := range d.server.Violations() {
 		d.failed++
-		fmt.Fprintf(d.out, "the server complains: %s\n", v)
+		fmt.Fprintf(d.Out, "the server complains: %s\n", v)
 	}
 	if d.failed > 0 {
-		return fmt.Errorf("%w: %d steps failed", errDemo, d.failed)
+		return fmt.Errorf("%w: %d steps failed", ErrStep, d.failed)
 	}
-	fmt.Fprintln(d.out, "All steps went as they should.")
+	fmt.Fprintln(d.Out, "All steps went as they should.")
 	return nil
 }
 
 func (d *demo) phone() (err error) {
 	d.otto, err = siptest.New(siptest.Config{
-		Proxy: d.gateway.SIPAddr("udp"), AOR: "sip:otto@" + demoSIPDomain, Auto: true,
-		Credentials: siptest.Credentials{User: "otto", Password: demoPassword},
+		Proxy: d.gateway.SIPAddr("udp"), AOR: "sip:otto@" + sipDomain, Auto: true,
+		Credentials: siptest.Credentials{User: "otto", Password: password},
 	})
 	if err != nil {
 		return err
@@ -148,8 +154,8 @@ type step struct {
 }
 
 func (d *demo) play(ctx context.Context, n int, s step) {
-	fmt.Fprintf(d.out, "\n%d. %s\n\n", n, s.title)
-	ctx, cancel := context.WithTimeout(ctx, demoStep)
+	fmt.Fprintf(d.Out, "\n%d. %s\n\n", n, s.title)
+	ctx, cancel := context.WithTimeout(ctx, stepLimit)
 	defer cancel()
 	err := s.do(ctx)
 	entries := d.journal.Since(d.seen)
@@ -157,21 +163,21 @@ func (d *demo) play(ctx context.Context, n int, s step) {
 		d.seen = max(d.seen, e.Seq)
 	}
 	if len(entries) > 0 {
-		fmt.Fprint(d.out, journal.Ladder(entries, journal.LadderOptions{
-			Width: d.width, ASCII: d.ascii, Lanes: []string{d.mira.JID().Bare().String(), journal.Gateway},
+		fmt.Fprint(d.Out, journal.Ladder(entries, journal.LadderOptions{
+			Width: d.Width, ASCII: d.ASCII, Lanes: []string{d.mira.JID().Bare().String(), journal.Gateway},
 		}))
 	}
 	if err != nil {
 		d.failed++
-		fmt.Fprintf(d.out, "FAILED: %v\n", err)
+		fmt.Fprintf(d.Out, "FAILED: %v\n", err)
 		return
 	}
-	fmt.Fprintln(d.out, "ok")
+	fmt.Fprintln(d.Out, "ok")
 }
 
 func (d *demo) story() []step {
-	otto := xmpp.MustJID("otto@" + demoSIPDomain)
-	mira := "sip:mira@" + demoXMPPDomain
+	otto := xmpp.MustJID("otto@" + sipDomain)
+	mira := "sip:mira@" + xmppDomain
 	return []step{
 		{"Otto's phone registers; the gateway asks for its password (RFC 3261 §10, §22).", func(ctx context.Context) error {
 			return d.expectStatus(d.otto.Register(ctx, 600))(200)
@@ -212,14 +218,14 @@ func (d *demo) story() []step {
 			return err
 		}},
 		{"Mira writes to somebody who does not exist, and is told so (RFC 7247 §7.2).", func(ctx context.Context) error {
-			if err := d.mira.Say(xmpp.MustJID("nobody@"+demoSIPDomain), "m-4", "Hello?"); err != nil {
+			if err := d.mira.Say(xmpp.MustJID("nobody@"+sipDomain), "m-4", "Hello?"); err != nil {
 				return err
 			}
 			_, err := d.mira.Await(ctx, xmpptest.Error(xmpp.ConditionItemNotFound), xmpptest.ID("m-4"))
 			return err
 		}},
 		{"Otto writes to somebody whom mira's server does not know, and is told so (RFC 7247 §7.1).", func(ctx context.Context) error {
-			return d.expectStatus(d.otto.Message(ctx, "sip:ghost@"+demoXMPPDomain, "Boo."))(480)
+			return d.expectStatus(d.otto.Message(ctx, "sip:ghost@"+xmppDomain, "Boo."))(480)
 		}},
 		{"The XMPP server goes away; otto's message is kept and he gets 202.", func(ctx context.Context) error {
 			d.server.Refuse(xmpptest.RefuseClose)
@@ -256,7 +262,7 @@ func (d *demo) expectStatus(res *siptest.Message, err error) func(want int) erro
 			return err
 		}
 		if res.Status != want {
-			return fmt.Errorf("%w: the phone got %d %s, not %d", errDemo, res.Status, res.Reason, want)
+			return fmt.Errorf("%w: the phone got %d %s, not %d", ErrStep, res.Status, res.Reason, want)
 		}
 		return nil
 	}
@@ -269,7 +275,7 @@ func (d *demo) wantText(ctx context.Context, text string) error {
 		return err
 	}
 	if !strings.Contains(string(in.Body), text) {
-		return fmt.Errorf("%w: the phone got %q, not %q", errDemo, in.Body, text)
+		return fmt.Errorf("%w: the phone got %q, not %q", ErrStep, in.Body, text)
 	}
 	return nil
 }
@@ -283,11 +289,11 @@ func (d *demo) notify(ctx context.Context, to string) error {
 	}
 	_, rest, ok := strings.Cut(string(in.Body), "Message-ID: ")
 	if !ok {
-		return fmt.Errorf("%w: the message asks for no receipt: %q", errDemo, in.Body)
+		return fmt.Errorf("%w: the message asks for no receipt: %q", ErrStep, in.Body)
 	}
 	id, _, _ := strings.Cut(rest, "\r\n")
 	req := d.otto.NewRequest("MESSAGE", to, "Content-Type: message/cpim")
-	req.Body = []byte("From: <sip:otto@" + demoSIPDomain + ">\r\nTo: <" + to + ">\r\n\r\n" +
+	req.Body = []byte("From: <sip:otto@" + sipDomain + ">\r\nTo: <" + to + ">\r\n\r\n" +
 		"Content-Type: message/imdn+xml\r\nContent-Disposition: notification\r\n\r\n" +
 		`<imdn xmlns="urn:ietf:params:xml:ns:imdn"><message-id>` + id + `</message-id><datetime>2026-05-04T18:22:01Z</datetime>` +
 		`<delivery-notification><status><delivered/></status></delivery-notification></imdn>`)
