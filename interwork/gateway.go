@@ -46,7 +46,7 @@ type Config struct {
 	ENUM           identity.ENUM // nil: no look-ups (RFC 6116)
 	ENUMZone       string        // default e164.arpa
 	Store          *store.Store
-	Identities     *identity.Table
+	Identities     *identity.Table // run by the caller
 	Journal        *journal.Journal
 	Metrics        prometheus.Registerer
 	Log            zerolog.Logger
@@ -157,7 +157,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group, gctx := errgroup.WithContext(background)
 	group.Go(func() error { return g.xmpp.Run(gctx) })
 	group.Go(func() error { g.pairs.sweep(gctx); return nil })
-	group.Go(func() error { return g.table.Run(gctx) })
 	group.Go(func() error { return g.registrar.Run(gctx) })
 	for _, c := range g.trunks {
 		group.Go(func() error { return c.Run(gctx) })

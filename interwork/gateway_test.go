@@ -306,3 +306,24 @@ func TestOrderAndNothingLostUnderLoad(t *testing.T) {
 	}
 	r.mira.Refute(t, xmpptest.Messages())
 }
+
+func TestNumbersAreLookedUpInTheDNS(t *testing.T) {
+	dns := siptest.StartDNS(t)
+	otto := siptest.Start(t, siptest.Config{Auto: true})
+	_, port, _ := net.SplitHostPort(otto.Addr())
+	require.NoError(t, dns.Add(
+		`8.4.1.0.6.4.9.7.0.2.4.4.e164.arpa. 60 IN NAPTR 100 10 "u" "E2U+sip" "!^.*$!sip:otto@127.0.0.1:`+port+`!" .`,
+		`9.4.1.0.6.4.9.7.0.2.4.4.e164.arpa. 60 IN NAPTR 100 10 "u" "E2U+xmpp" "!^.*$!xmpp:jonas@`+chatDomain+`!" .`))
+	r := newRig(t, func(c *interwork.Config) {
+		var err error
+		c.ENUM, err = interwork.NewENUM([]string{dns.Addr()})
+		require.NoError(t, err)
+	})
+	require.NoError(t, r.mira.Say(jid("+442079460148"), "m-1", "hello"))
+	require.Equal(t, "hello", string(otto.Want(t, siptest.Is("MESSAGE")).Body))
+	require.NoError(t, r.mira.Say(jid("+442079460149"), "m-2", "hello"))
+	e := r.mira.ExpectMessage(t, xmpptest.ID("m-2"))
+	require.Equal(t, xmpp.ConditionRedirect, e.Error.Condition)
+	require.Equal(t, "xmpp:jonas@"+chatDomain, e.Error.Address)
+	otto.AssertClean(t)
+}

@@ -124,6 +124,12 @@ func gatewayConfig(c *config.Config) (interwork.Config, error) {
 			Username: t.Username, Password: string(t.Password), Realm: t.Realm, Register: t.Register,
 		})
 	}
+	if zone := string(c.Identity.ENUM); zone != "" {
+		out.ENUMZone = zone
+		if out.ENUM, err = interwork.NewENUM(resolverConfig(c).Servers); err != nil {
+			return out, err
+		}
+	}
 	out.SIP, err = userAgentConfig(c)
 	return out, err
 }

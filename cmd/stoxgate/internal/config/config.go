@@ -134,6 +134,7 @@ type Messages struct {
 type Identity struct {
 	DefaultRegion Region `yaml:"default_region" example:"DE" doc:"ISO 3166 country of telephone numbers without a country code; default: such numbers are refused."`
 	Emergency     bool   `yaml:"emergency" default:"false" doc:"Carry messages to emergency numbers. They have no location, so leave this off unless a trunk is meant for them."`
+	ENUM          Domain `yaml:"enum" example:"e164.arpa" doc:"DNS zone in which telephone numbers are looked up (RFC 6116) before trunks are tried; default: no look-up. The servers are those of sip.dns."`
 }
 
 // Media describes addresses, ports and codecs of calls.
