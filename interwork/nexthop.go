@@ -6,6 +6,7 @@ import (
 
 	"github.com/stoxgate/stoxgate/interwork/cause"
 	"github.com/stoxgate/stoxgate/interwork/identity"
+	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/ua"
 	"github.com/stoxgate/stoxgate/xmpp"
@@ -94,14 +95,18 @@ func (r *router) trunkFor(uri sip.URI, from xmpp.JID) *Trunk {
 	return r.fallback
 }
 
-// numberOf gives the global number of a tel URI or of a sip URI that carries one.
+// numberOf gives the digits of a URI that carries a telephone number, with "+" when it
+// is a global one, else "". Local ones are emergency numbers and short codes, when those
+// are let through.
 func numberOf(uri sip.URI) string {
-	user, err := sip.UnescapeUser(uri.User)
-	if err != nil || !strings.HasPrefix(user, "+") {
+	if uri.User == "" || uri.User[0] != '+' && (uri.User[0] < '0' || uri.User[0] > '9') {
+		return "" // most users; it is asked for every message
+	}
+	n, err := mapping.NumberFromURI(uri)
+	if err != nil {
 		return ""
 	}
-	user, _, _ = strings.Cut(user, ";")
-	return user
+	return n.Digits
 }
 
 func (t *Trunk) hop(uri sip.URI) hop {

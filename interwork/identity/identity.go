@@ -82,20 +82,17 @@ var AllowAll = Policy{CallOut: true, CallIn: true, ShowCallerID: true}
 const maxName = 256
 
 // aorKey is an AOR as it is compared: the user with the fewest escapes and without case,
-// sip and sips alike.
-type aorKey struct {
-	user, host string
-	port       int
-}
+// sip and sips alike, without the port, which XMPP has no room for.
+type aorKey struct{ user, host string }
 
 // keyOf makes no garbage for a URI that is written as most are.
 func keyOf(u sip.URI) aorKey {
 	a := u.AOR()
-	return aorKey{strings.ToLower(a.User), a.Host, a.Port}
+	return aorKey{strings.ToLower(a.User), a.Host}
 }
 
 func (k aorKey) String() string {
-	return sip.URI{Scheme: "sip", User: k.user, Host: k.host, Port: k.port}.String()
+	return sip.URI{Scheme: "sip", User: k.user, Host: k.host}.String()
 }
 
 // AOR returns the address of the identity that u denotes, in the identity's spelling.

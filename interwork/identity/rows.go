@@ -48,8 +48,14 @@ func fromRow(r store.IdentityRow) (*Identity, error) {
 	if len(r.Credentials) > 0 {
 		id.Credentials = make([]Credential, len(r.Credentials))
 	}
+	logins := id.logins()
 	for i, c := range r.Credentials {
 		id.Credentials[i] = Credential{User: c.User, Realm: c.Realm}
+		for _, l := range logins { // share the texts: there are many rows
+			if l.user == c.User && l.realm == c.Realm {
+				id.Credentials[i].User, id.Credentials[i].Realm = l.user, l.realm
+			}
+		}
 		errs = append(errs, id.Credentials[i].setHex(c.MD5, c.SHA256))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -159,6 +159,16 @@ func (x *batchIndex) remove(seq int64, now time.Time) {
 	}
 }
 
+// touch notes an attempt for seq.
+func (x *batchIndex) touch(seq int64, n note, now time.Time) {
+	b := x.find(seq)
+	if b == nil || b.isDone(int32(seq-b.first)) {
+		return
+	}
+	b.touch(int32(seq-b.first), n)
+	x.markDirty(b, now)
+}
+
 // drop has the row of a batch deleted.
 func (x *batchIndex) drop(b *batch, now time.Time) {
 	b.dirtySince = time.Time{}
@@ -186,9 +196,7 @@ func (x *batchIndex) due() time.Time {
 		t = x.since.Add(lazyFor)
 	}
 	if len(x.dirty) > 0 {
-		if d := x.dirty[0].dirtySince.Add(lazyFor); t.IsZero() || d.Before(t) {
-			t = d
-		}
+		t = earlier(t, x.dirty[0].dirtySince.Add(lazyFor))
 	}
 	return t
 }

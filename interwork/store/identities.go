@@ -165,12 +165,11 @@ func writeAddresses(c *writeConn, r *IdentityRow) error {
 	return nil
 }
 
-// Identities calls f for each identity that was changed after that version (0: all),
-// in the order of their changes, removed ones included, until f returns an error, which
-// it returns.
+// Identities calls f for each identity that was changed after that version (0: all), in
+// no order, removed ones included, until f returns an error, which it returns.
 func (s *Store) Identities(ctx context.Context, after int64, f func(IdentityRow) error) error {
 	rows, err := s.db.QueryContext(ctx, `SELECT id, version, removed, jid, aors, numbers, name, trunk, call_out, call_in, show_caller_id, credentials
-		FROM identities WHERE version > $1 ORDER BY version, id`, after)
+		FROM identities WHERE version > $1`, after)
 	if err != nil {
 		return fmt.Errorf("store: reading identities: %w", err)
 	}

@@ -106,14 +106,14 @@ func (s *Store) recycle(p *pack) {
 func (s *Store) Remove(seqs ...int64) {
 	now := s.now()
 	s.mu.Lock()
-	idle := s.index.due().IsZero()
-	for _, seq := range seqs {
-		s.index.remove(seq, now)
-	}
-	wake := idle && !s.index.due().IsZero()
+	wake := s.lazily(func() {
+		for _, seq := range seqs {
+			s.index.remove(seq, now)
+		}
+	})
 	s.mu.Unlock()
 	if wake {
-		s.signal() // the writer sets its timer
+		s.signal()
 	}
 }
 
@@ -121,13 +121,13 @@ func (s *Store) Remove(seqs ...int64) {
 // lazily as Remove; an entry that is not there is ignored.
 func (s *Store) Touch(seq int64, attempts int, notBefore time.Time) {
 	now := s.now()
+	n := note{attempts: max(attempts, 0), notBefore: toMillis(notBefore)}
 	s.mu.Lock()
-	if b := s.index.find(seq); b != nil && !b.isDone(int32(seq-b.first)) {
-		b.touch(int32(seq-b.first), note{attempts: max(attempts, 0), notBefore: toMillis(notBefore)})
-		s.index.markDirty(b, now)
-	}
+	wake := s.lazily(func() { s.index.touch(seq, n, now) })
 	s.mu.Unlock()
-	s.signal()
+	if wake {
+		s.signal()
+	}
 }
 
 // Pending returns up to limit committed entries with numbers larger than after, in

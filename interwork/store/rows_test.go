@@ -1,10 +1,12 @@
 package store
 
 import (
+	order "cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,6 +45,9 @@ func allIdentities(t testing.TB, s *Store, after int64) []IdentityRow {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	slices.SortFunc(list, func(a, b IdentityRow) int {
+		return order.Or(order.Compare(a.Version, b.Version), strings.Compare(a.ID, b.ID))
+	})
 	return list
 }
 
@@ -316,94 +321,6 @@ func TestBindings(t *testing.T) {
 			if err := s.PutBinding(ctx, bad); !errors.Is(err, ErrInvalid) {
 				t.Errorf("%+v: %v", bad, err)
 			}
-		}
-	})
-}
-
-func TestSeen(t *testing.T) {
-	engines(t, func(t *testing.T, cfg Config) {
-		c := newClock()
-		cfg.now = c.now
-		s := open(t, cfg)
-		if s.Seen("a", time.Minute) || !s.Seen("a", time.Minute) || s.Seen("b", time.Hour) || s.Seen("c", time.Hour) {
-			t.Fatal("wrong at once")
-		}
-		s.Forget("c")
-		s.Forget("never")
-		shut(t, s)
-		s = open(t, cfg)
-		if !s.Seen("a", time.Minute) || !s.Seen("b", time.Minute) || s.Seen("c", time.Minute) {
-			t.Fatal("wrong after a restart")
-		}
-		c.advance(time.Minute)
-		if s.Seen("a", time.Minute) || !s.Seen("b", time.Hour) {
-			t.Fatal("wrong after a minute")
-		}
-		// Rows go when all their keys have expired.
-		for i := range 200 {
-			s.Seen(fmt.Sprint("k", i), time.Minute)
-			appendAll(t, s, entry(i))
-		}
-		c.advance(2 * time.Hour)
-		s.Seen("d", time.Minute)
-		appendAll(t, s, entry(0))
-		if n := count(t, s, "duplicates"); n > 3 {
-			t.Errorf("%d rows are left", n)
-		}
-		if n := len(s.dups.expires); n != 1 {
-			t.Errorf("%d keys are left in memory", n)
-		}
-	})
-}
-
-func TestSeenIsBounded(t *testing.T) {
-	var d duplicates
-	for i := range maxDuplicates + 10 {
-		var h keyHash
-		h[0], h[1], h[2] = byte(i), byte(i>>8), byte(i>>16)
-		d.note(h, 0, 1)
-	}
-	if len(d.expires) != maxDuplicates {
-		t.Errorf("%d keys", len(d.expires))
-	}
-}
-
-func TestReceipts(t *testing.T) {
-	engines(t, func(t *testing.T, cfg Config) {
-		c := newClock()
-		cfg.now = c.now
-		s := open(t, cfg)
-		for i := range 600 {
-			if err := s.PutReceipt(fmt.Sprint("old", i), []byte("x"), time.Minute); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := errors.Join(s.PutReceipt("k\x00\xff", []byte("one"), ReceiptFor), s.PutReceipt("k\x00\xff", []byte("two"), ReceiptFor)); err != nil {
-			t.Fatal(err)
-		}
-		appendAll(t, s, entry(1)) // is behind them
-		for range 2 {
-			if v, ok, err := s.Receipt(t.Context(), "k\x00\xff"); err != nil || !ok || string(v) != "two" {
-				t.Fatalf("%q %v %v", v, ok, err)
-			}
-			if _, ok, err := s.Receipt(t.Context(), "none"); err != nil || ok {
-				t.Fatal(ok, err)
-			}
-			shut(t, s)
-			s = open(t, cfg)
-		}
-		c.advance(time.Hour)
-		if _, ok, _ := s.Receipt(t.Context(), "old1"); ok {
-			t.Error("expired, but there")
-		}
-		appendAll(t, s, entry(2))
-		appendAll(t, s, entry(3))
-		if n := count(t, s, "receipts"); n != 1 {
-			t.Errorf("%d rows are left", n)
-		}
-		c.advance(ReceiptFor)
-		if _, ok, _ := s.Receipt(t.Context(), "k\x00\xff"); ok {
-			t.Error("expired, but there")
 		}
 	})
 }

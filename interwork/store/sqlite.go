@@ -38,7 +38,9 @@ func (e sqlite) open(ctx context.Context) (*sql.DB, error) {
 	q := url.Values{
 		"_txlock": {"immediate"},
 		"_pragma": {
-			"busy_timeout(5000)", // another process commits in milliseconds
+			// Another process commits in milliseconds, but an import of 100 000 identities
+			// is one transaction of several seconds.
+			"busy_timeout(20000)",
 			"journal_mode(WAL)",
 			"synchronous(FULL)",
 			"foreign_keys(1)",

@@ -12,12 +12,13 @@
 //     is there: a lone message does not wait for company.
 //   - The transaction is BEGIN and COMMIT as prepared statements on a *sql.Conn, because
 //     a sql.Tx starts a goroutine each time, which costs as much as the commit itself.
-//   - The outbox is a log in a table: what one commit appends is one row (outbox.go).
+//   - The outbox is a log in a table: what one commit appends is one row (outbox.go), and
+//     so are duplicate keys and receipts (keylog.go).
 //   - Nothing is told to be safe before the commit has returned with
 //     synchronous=FULL (SQLite) or synchronous_commit=on (PostgreSQL, its default).
 //   - Nothing grows without bound: the queue refuses (ErrFull), rows that are done are
 //     deleted and their pages used again, the write-ahead log is checkpointed by SQLite
-//     every 1000 pages and cut to 16 MiB after a burst, expired rows are purged.
+//     every 1000 pages and cut to 16 MiB after a burst, keys are bounded in number.
 //
 // A SQLite directory is served by one process at a time (ErrLocked tells which has it);
 // the command line edits identities meanwhile with Config.Shared. Of PostgreSQL each
@@ -104,18 +105,16 @@ type Store struct {
 	wake chan struct{} // capacity 1
 	done chan struct{} // closed when the writer goroutine has ended
 
-	mu      sync.Mutex // guards everything below
-	closed  bool
-	q       queue
-	index   batchIndex
-	dups    duplicates
-	failing error // of the last transaction; nil when it went well
-	stats   Stats
+	mu       sync.Mutex // guards everything below
+	closed   bool
+	q        queue
+	index    batchIndex
+	dups     keyLog
+	receipts keyLog
+	failing  error // of the last transaction; nil when it went well
+	stats    Stats
 
-	// Owned by the writer goroutine.
-	reserved   int64     // numbers up to here are reserved in the database
-	nextPurge  time.Time // of receipts
-	purgeAgain bool
+	reserved int64 // numbers up to here are reserved in the database; owned by the writer goroutine
 }
 
 // Stats are counts since Open and the state now.
@@ -142,7 +141,10 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	if cfg.now == nil {
 		cfg.now = time.Now
 	}
-	s := &Store{cfg: cfg, now: cfg.now, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	s := &Store{
+		cfg: cfg, now: cfg.now, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		dups: newKeyLog("duplicates", maxDuplicates), receipts: newKeyLog("receipts", maxReceipts),
+	}
 	switch {
 	case cfg.URL != "":
 		s.engine = postgres{url: cfg.URL}
@@ -193,8 +195,10 @@ func (s *Store) load(ctx context.Context) error {
 	if err := s.loadOutbox(ctx); err != nil {
 		return fmt.Errorf("store: reading the outbox: %w", err)
 	}
-	if err := s.loadDuplicates(ctx); err != nil {
-		return fmt.Errorf("store: reading duplicate keys: %w", err)
+	for _, l := range []*keyLog{&s.dups, &s.receipts} {
+		if err := l.load(ctx, s.db, s.cfg.Node, s.now().UnixMilli()); err != nil {
+			return fmt.Errorf("store: reading %s: %w", l.table, err)
+		}
 	}
 	if err := s.purgeBindings(); err != nil {
 		return fmt.Errorf("store: purging bindings: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -33,11 +34,12 @@ func TestMain(m *testing.M) {
 
 // pgServer is one PostgreSQL for the whole test run, with a database per test.
 type pgServer struct {
-	once sync.Once
-	skip string
-	dir  string
-	cmd  *exec.Cmd
-	next atomic.Int32
+	once  sync.Once
+	skip  string
+	dir   string
+	cmd   *exec.Cmd
+	alive io.Closer // its input
+	next  atomic.Int32
 }
 
 var server pgServer
@@ -77,9 +79,14 @@ func (p *pgServer) start() {
 		p.skip = fmt.Sprintf("initdb: %v: %s", err, out)
 		return
 	}
-	p.cmd = exec.Command(pgBin+"postgres", "-D", data, "-k", dir, "-h", "", "-c", "fsync=off", "-c", "log_min_messages=fatal")
+	// The shell ends the server when its input ends, also when this process dies.
+	p.cmd = exec.Command("/bin/sh", "-c", `"$@" & p=$!; read _; kill -INT $p; wait $p`, "sh",
+		pgBin+"postgres", "-D", data, "-k", dir, "-h", "", "-c", "fsync=off", "-c", "log_min_messages=fatal")
 	p.cmd.SysProcAttr, p.cmd.Dir = attr, dir
-	if err := p.cmd.Start(); err != nil {
+	if p.alive, err = p.cmd.StdinPipe(); err == nil {
+		err = p.cmd.Start()
+	}
+	if err != nil {
 		p.skip, p.cmd = err.Error(), nil
 		return
 	}
@@ -100,7 +107,7 @@ func (p *pgServer) start() {
 
 func (p *pgServer) stop() {
 	if p.cmd != nil {
-		_ = p.cmd.Process.Signal(syscall.SIGINT) // fast shutdown
+		_ = p.alive.Close()
 		_ = p.cmd.Wait()
 	}
 	if p.dir != "" {

@@ -44,8 +44,6 @@ type queue struct {
 	ops    []op
 	opsIn  uint64 // ever queued
 	opsOut uint64 // ever taken
-
-	keys []byte // duplicate keys to note, see duplicates.go
 }
 
 func (q *queue) changes() int { return q.entries + len(q.ops) }
@@ -54,12 +52,10 @@ func (q *queue) changes() int { return q.entries + len(q.ops) }
 type round struct {
 	pack    *pack
 	ops     []op
-	keys    []byte
+	keys    []keyWrite
 	emptied []*batch
 	states  []stateWrite
 	deletes []rowDelete
-	keyRow  int64 // id of the new row of duplicate keys
-	oldKeys int64 // rows of duplicate keys up to this id have expired; 0: none
 }
 
 // rowDelete removes a row of the outbox and, when it has one, its state.
@@ -157,21 +153,26 @@ func (s *Store) take() (r *round, due time.Time, more bool) {
 	defer s.mu.Unlock()
 	q := &s.q
 
-	ops := s.takeOps()
+	// What was queued before an entry is committed with it or earlier; so a pack that may
+	// go can wait for no op, and a stream of ops or of entries cannot hold up the other.
+	ready := func() bool { return len(q.packs) > 0 && q.opsOut >= q.packs[0].after }
+	var ops []op
+	if len(q.ops) > 0 && !(q.ops[0].alone && ready()) {
+		ops = s.takeOps()
+	}
 	var p *pack
-	// What was queued before an entry is committed with it or earlier.
-	if len(q.packs) > 0 && q.opsOut >= q.packs[0].after && (len(ops) == 0 || !ops[0].alone) {
+	if ready() && (len(ops) == 0 || !ops[0].alone) {
 		p = q.packs[0]
 		q.packs[0] = nil
 		q.packs = q.packs[1:]
 		q.entries -= p.span
 		q.bytes -= len(p.entries)
 	}
-	due = s.index.due()
+	due = s.due()
 	if s.failing != nil && !due.IsZero() && !s.closed {
 		due = due.Add(lazyAfterFailure - lazyFor)
 	}
-	if p == nil && len(ops) == 0 && len(q.keys) == 0 {
+	if p == nil && len(ops) == 0 {
 		if due.IsZero() || !s.closed && due.After(now) || s.closed && s.failing != nil {
 			return nil, due, !s.closed
 		}
@@ -181,29 +182,45 @@ func (s *Store) take() (r *round, due time.Time, more bool) {
 	if len(ops) > 0 && ops[0].alone {
 		return r, due, true
 	}
-	r.keys, q.keys = q.keys, nil
-	if len(r.keys) > 0 {
-		r.keyRow = s.dups.addRow(now, r.keys)
+	for _, l := range []*keyLog{&s.dups, &s.receipts} {
+		if w, ok := l.take(now.UnixMilli()); ok {
+			r.keys = append(r.keys, w)
+		}
 	}
-	r.oldKeys = s.dups.expiredRow(now)
 	s.takeLazy(r, now)
 	return r, due, true
 }
 
+// due tells when something that is written lazily wants to be; the zero time: never.
+func (s *Store) due() time.Time {
+	return earlier(s.index.due(), earlier(s.dups.due(), s.receipts.due()))
+}
+
+// earlier treats the zero time as never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// lazily makes a change that can wait; mu is held. It tells whether the writer has to be
+// woken to set its timer.
+func (s *Store) lazily(change func()) (wake bool) {
+	idle := s.due().IsZero()
+	change()
+	return idle && !s.due().IsZero()
+}
+
 // takeOps takes ops for one transaction: many of the common kind, or one that wants to
-// be alone.
+// be alone. There is at least one.
 func (s *Store) takeOps() []op {
 	q := &s.q
 	n := 0
 	for n < len(q.ops) && n < groupChanges && !q.ops[n].alone {
 		n++
 	}
-	if n == 0 && len(q.ops) > 0 {
-		n = 1
-	}
-	if n == 0 {
-		return nil
-	}
+	n = max(n, 1) // the first wants to be alone
 	ops := q.ops[:n:n]
 	if q.ops = q.ops[n:]; len(q.ops) == 0 {
 		q.ops = nil
@@ -267,14 +284,8 @@ func (s *Store) commit(r *round) error {
 				return err
 			}
 		}
-		if len(r.keys) > 0 {
-			if _, err := c.exec(`INSERT INTO duplicates (node, id, keys) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-				c.node, r.keyRow, r.keys); err != nil {
-				return err
-			}
-		}
-		if r.oldKeys > 0 {
-			if _, err := c.exec(`DELETE FROM duplicates WHERE node = $1 AND id <= $2`, c.node, r.oldKeys); err != nil {
+		for i := range r.keys {
+			if err := r.keys[i].save(c); err != nil {
 				return err
 			}
 		}
@@ -283,7 +294,7 @@ func (s *Store) commit(r *round) error {
 				return err
 			}
 		}
-		return s.purgeReceipts(c)
+		return nil
 	})
 	if err == nil {
 		s.reserved = reserved
@@ -328,7 +339,7 @@ func (s *Store) finish(r *round, err error) {
 			}
 		}
 	} else {
-		// Duplicate keys stay in memory only: they protect until a crash.
+		// Keys stay in memory only: they are good until a restart.
 		if len(r.emptied) > 0 {
 			s.index.emptied = append(r.emptied, s.index.emptied...)
 			s.index.since = now

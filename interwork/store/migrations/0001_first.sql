@@ -60,20 +60,21 @@ CREATE TABLE outbox_state (
 	PRIMARY KEY (node, first)
 );
 
--- Keys of requests and stanzas already taken; a row is what one commit noted.
+-- Keys of requests and stanzas already taken, and what receipts need; a row is what one
+-- commit noted (see keylog.go).
 CREATE TABLE duplicates (
-	node TEXT NOT NULL,
-	id   BIGINT NOT NULL,
-	keys BYTEA NOT NULL,
+	node    TEXT NOT NULL,
+	id      BIGINT NOT NULL,
+	entries BYTEA NOT NULL,
 	PRIMARY KEY (node, id)
 );
 
 CREATE TABLE receipts (
-	key     BYTEA PRIMARY KEY NOT NULL,
-	value   BYTEA NOT NULL,
-	expires BIGINT NOT NULL
+	node    TEXT NOT NULL,
+	id      BIGINT NOT NULL,
+	entries BYTEA NOT NULL,
+	PRIMARY KEY (node, id)
 );
-CREATE INDEX receipts_expires ON receipts (expires);
 
 CREATE TABLE counters (
 	name  TEXT PRIMARY KEY NOT NULL,
