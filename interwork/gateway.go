@@ -76,6 +76,7 @@ type Gateway struct {
 	trunks       []trunkState
 	disco        *disco.Responder
 	receipts     *receipts
+	events       *events
 	table        *identity.Table
 	addresses    *identity.Addresses
 	store        *store.Store
@@ -153,11 +154,17 @@ func (g *Gateway) Run(ctx context.Context) error {
 		g.shutdown()
 		return fmt.Errorf("interwork: outbox: %w", err)
 	}
+	if err := g.events.restore(ctx); err != nil {
+		g.shutdown()
+		return err
+	}
 	background, stop := context.WithCancel(context.Background())
 	group, gctx := errgroup.WithContext(background)
 	group.Go(func() error { return g.xmpp.Run(gctx) })
 	group.Go(func() error { g.pairs.sweep(gctx); return nil })
 	group.Go(func() error { return g.registrar.Run(gctx) })
+	group.Go(func() error { return g.events.notifier.Run(gctx) })
+	group.Go(func() error { return g.events.subscriber.Run(gctx) })
 	for _, c := range g.trunks {
 		group.Go(func() error { return c.Run(gctx) })
 	}

@@ -29,6 +29,7 @@ type metrics struct {
 	// The counters of the usual end, found once instead of for every message.
 	deliveredX2S, deliveredS2X prometheus.Counter
 
+	presence *prometheus.CounterVec
 	link     prometheus.Gauge
 	underWay atomic.Int64 // transactions, deliveries and commits whose end is awaited
 }
@@ -39,6 +40,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "stoxgate_messages_total",
 			Help: "Messages that ended, by direction (x2s, s2x) and result (delivered, uncertain, or what went wrong).",
 		}, []string{"direction", "result"}),
+		presence: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stoxgate_presence_total", Help: "What happened to presence, by direction (watching, sharing) and kind.",
+		}, []string{"direction", "what"}),
 		link: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "stoxgate_xmpp_link_up", Help: "Whether the component stream stands.",
 		}),
@@ -46,7 +50,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m.deliveredX2S = m.messages.WithLabelValues(string(chat.XMPPToSIP), delivered)
 	m.deliveredS2X = m.messages.WithLabelValues(string(chat.SIPToXMPP), delivered)
 	if r != nil {
-		r.MustRegister(m.messages, m.link, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		r.MustRegister(m.messages, m.presence, m.link, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "stoxgate_under_way", Help: "Transactions, deliveries and commits whose end is awaited.",
 		}, func() float64 { return float64(m.underWay.Load()) }))
 	}

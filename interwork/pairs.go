@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stoxgate/stoxgate/interwork/chat"
+	"github.com/stoxgate/stoxgate/interwork/presence"
 	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
@@ -46,16 +47,21 @@ type pairs struct {
 	count atomic.Int64
 }
 
-// pair is one actor: a chat conversation and its timers. All but mailbox is touched by
+// pair is one actor: a conversation, the presence of both for each other, and timers. All but mailbox is touched by
 // the actor only.
 type pair struct {
-	g      *Gateway
-	key    pairKey
-	box    *mailbox[chat.Event]
-	chat   *chat.Pair
-	timers [chat.Timers]*time.Timer
-	kept   atomic.Int32 // messages that wait for the link
-	used   atomic.Int64 // Unix nanoseconds of the last event
+	g             *Gateway
+	key           pairKey
+	box           *mailbox[any]
+	uri           sip.URI  // of the AOR
+	contact       xmpp.JID // that stands for it
+	chat          *chat.Pair
+	presence      *presence.Pair
+	presenceTimer *time.Timer
+	timers        [chat.Timers]*time.Timer
+	kept          atomic.Int32 // messages that wait for the link
+	watches       atomic.Bool  // presence is under way
+	used          atomic.Int64 // Unix nanoseconds of the last event
 }
 
 func newPairs(g *Gateway) *pairs {
@@ -81,17 +87,17 @@ func (ps *pairs) shard(k pairKey) *struct {
 }
 
 // offer gives the pair an event from the wire; false means that its inbox is full.
-func (ps *pairs) offer(k pairKey, e chat.Event) bool {
-	return ps.put(k, e, (*mailbox[chat.Event]).offer)
+func (ps *pairs) offer(k pairKey, e any) bool {
+	return ps.put(k, e, (*mailbox[any]).offer)
 }
 
 // post gives the pair an event that must not be refused.
-func (ps *pairs) post(k pairKey, e chat.Event) {
-	ps.put(k, e, (*mailbox[chat.Event]).post)
+func (ps *pairs) post(k pairKey, e any) {
+	ps.put(k, e, (*mailbox[any]).post)
 }
 
 // put holds the shard's lock, so that the sweep cannot close the mailbox in between.
-func (ps *pairs) put(k pairKey, e chat.Event, give func(*mailbox[chat.Event], chat.Event) bool) bool {
+func (ps *pairs) put(k pairKey, e any, give func(*mailbox[any], any) bool) bool {
 	s := ps.shard(k)
 	s.Lock()
 	defer s.Unlock()
@@ -107,17 +113,31 @@ func (ps *pairs) put(k pairKey, e chat.Event, give func(*mailbox[chat.Event], ch
 func (g *Gateway) newPair(k pairKey) *pair {
 	p := &pair{g: g, key: k}
 	p.box = newMailbox(pairInbox, &g.pairs.wg, p.handle)
+	if uri, err := sip.ParseURI(k.aor); err == nil {
+		p.uri = uri
+		p.contact, _ = g.addresses.CallerToXMPP(uri) // a pair begins with an address that has both forms
+	}
+	p.presence = presence.NewPair(g.events.settings, presencePorts{p})
 	p.chat = chat.NewPair(&g.chatSettings, p, func(e chat.Event) { p.box.post(e) }, time.Now)
 	return p
 }
 
-func (p *pair) handle(e chat.Event) {
-	p.chat.Handle(e)
+func (p *pair) handle(e any) {
+	switch e := e.(type) {
+	case chat.Event:
+		p.chat.Handle(e)
+	case presence.Event:
+		p.presence.Handle(e)
+	default:
+		panic("interwork: unknown event of a pair")
+	}
 	p.kept.Store(int32(p.chat.Kept()))
+	p.watches.Store(!p.presence.Idle())
 	p.used.Store(time.Now().UnixNano())
 }
 
-// linkUp wakes the pairs that keep messages for the XMPP side.
+// linkUp wakes the pairs: those that keep messages for the XMPP side, and those whose
+// presence has to be told again.
 func (ps *pairs) linkUp() {
 	for i := range ps.shards {
 		s := &ps.shards[i]
@@ -125,6 +145,9 @@ func (ps *pairs) linkUp() {
 		for _, p := range s.m {
 			if p.kept.Load() > 0 {
 				p.box.post(chat.LinkUp{})
+			}
+			if p.watches.Load() {
+				p.box.post(presence.LinkUp{})
 			}
 		}
 		s.Unlock()
@@ -150,7 +173,7 @@ func (ps *pairs) dropIdle(before time.Time) {
 		s := &ps.shards[i]
 		s.Lock()
 		for k, p := range s.m {
-			if p.used.Load() < before.UnixNano() && p.box.closeIf(p.chat.Idle) {
+			if p.used.Load() < before.UnixNano() && p.box.closeIf(p.idle) {
 				p.stopTimers()
 				delete(s.m, k)
 				ps.count.Add(-1)
@@ -179,7 +202,12 @@ func (ps *pairs) close() {
 	}
 }
 
+func (p *pair) idle() bool { return p.chat.Idle() && p.presence.Idle() }
+
 func (p *pair) stopTimers() {
+	if p.presenceTimer != nil {
+		p.presenceTimer.Stop()
+	}
 	for _, t := range p.timers {
 		if t != nil {
 			t.Stop()

@@ -7,6 +7,7 @@ import (
 	"github.com/stoxgate/stoxgate/interwork/cause"
 	"github.com/stoxgate/stoxgate/interwork/chat"
 	"github.com/stoxgate/stoxgate/interwork/journal"
+	"github.com/stoxgate/stoxgate/interwork/presence"
 	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
@@ -94,5 +95,57 @@ func addressError(err error) xmpp.StanzaError {
 	return mapping.AddressError(err)
 }
 
-// stanzaPresence: presence is answered by the presence service.
-func (g *Gateway) stanzaPresence(*xmpp.Presence) {}
+// stanzaPresence leaves presence to the pair. What is for the gateway itself needs no
+// memory: who asks to see it may (XEP-0100 §4).
+func (g *Gateway) stanzaPresence(p *xmpp.Presence) {
+	if p.From.IsZero() || p.To.IsZero() {
+		return
+	}
+	if p.To.Local() == "" {
+		g.gatePresence(p)
+		return
+	}
+	uri, err := g.addresses.ToSIP(p.To)
+	if err != nil {
+		if p.Type == xmpp.PresenceSubscribe {
+			g.send(p.ErrorReply(addressError(err)))
+		}
+		return
+	}
+	flow := g.flows.next('p')
+	if g.journal.Enabled() {
+		g.journal.Add(journal.Entry{
+			Flow: flow, From: p.From.Bare().String(), To: journal.Gateway, Protocol: journal.XMPP, Summary: presenceSummary(p), Raw: rawStanza(p),
+		})
+	}
+	if !g.pairs.offer(newPairKey(p.From, uri), presence.StanzaReceived{Flow: flow, Presence: p}) && p.Type != xmpp.PresenceError {
+		g.send(p.ErrorReply(cause.Overloaded(nil).StanzaError()))
+	}
+}
+
+// gatePresence answers presence for the gateway itself.
+func (g *Gateway) gatePresence(p *xmpp.Presence) {
+	reply := func(t xmpp.PresenceType) {
+		out := &xmpp.Presence{From: g.self, To: p.From.Bare(), Type: t}
+		if t == "" {
+			out.Extensions = []*xmpp.Element{g.disco.Caps(g.subject(g.self)).Element()}
+		}
+		g.send(out)
+	}
+	switch p.Type {
+	case xmpp.PresenceSubscribe:
+		reply(xmpp.PresenceSubscribed)
+		reply("")
+	case xmpp.PresenceProbe:
+		reply("")
+	case xmpp.PresenceUnsubscribe:
+		reply(xmpp.PresenceUnsubscribed)
+	}
+}
+
+// send puts a stanza on the stream whose fate nobody waits for.
+func (g *Gateway) send(s xmpp.Stanza) {
+	if err := g.xmpp.Send(s, nil); err != nil {
+		g.log.Debug().Err(err).Msg("stanza not sent")
+	}
+}

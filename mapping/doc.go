@@ -26,6 +26,13 @@
 //	what SIP has no word for    fallback.go                  (MessageToRequests)                              XEP-0308, 0380, 0424, 0428, 0444, 0461
 //	loops                       hops.go                      (both)                                           XEP-0131; RFC 7247 §8
 //	short text                  split.go                     SplitText                                        UAX 29
+//	presence of a user          presence.go, presencepidf.go, PresenceToPIDF, PIDFToPresences,                RFC 8048 §6; RFC 3863; RFC 4479
+//	                            presencetuple.go             ResourceOf, ResourcesToPresences
+//	resources and tuple ids     presenceid.go                ResourceToTupleID, TupleIDToResource             RFC 8048 §6; RFC 3863
+//	show and activities         presenceshow.go              ShowToActivity, Activities                       RFC 8048 §6; RFC 4480
+//	moods                       presencemood.go              MoodToRPID, RPIDToMood and those of activities   RFC 4480; XEP-0107, XEP-0108
+//	ends of subscriptions       presencesub.go               SubscribeStatusToVerdict, PresenceErrorToState   RFC 8048 §5; RFC 6665 §4.1.3
+//	watchers                    winfo.go                     WatchersToInfo                                   RFC 3858
 //
 // Decisions that bind the package:
 //

@@ -1,0 +1,466 @@
+package interwork
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/stoxgate/stoxgate/interwork/cause"
+	"github.com/stoxgate/stoxgate/interwork/journal"
+	"github.com/stoxgate/stoxgate/interwork/presence"
+	"github.com/stoxgate/stoxgate/interwork/store"
+	"github.com/stoxgate/stoxgate/mapping"
+	"github.com/stoxgate/stoxgate/sip"
+	"github.com/stoxgate/stoxgate/sip/event"
+	"github.com/stoxgate/stoxgate/sip/pidf"
+	"github.com/stoxgate/stoxgate/sip/registrar"
+	"github.com/stoxgate/stoxgate/sip/ua"
+	"github.com/stoxgate/stoxgate/xmpp"
+)
+
+const presencePackage = "presence"
+
+// Kinds of rows in the store's table of event dialogs.
+const (
+	kindWatcher = "watcher" // a SIP user watches an XMPP user
+	kindWatch   = "watch"   // an XMPP user watches a SIP user
+)
+
+// events ties RFC 6665 to the presence of pairs: it owns the tables that find the pair
+// of a dialog and the dialog of a pair, and keeps the dialogs' records in the store.
+type events struct {
+	g          *Gateway
+	notifier   *event.Notifier
+	subscriber *event.Subscriber
+	settings   *presence.Settings
+	refusals   presence.Refusals
+
+	mu       sync.Mutex
+	watchers map[string]*event.Subscription // by event.Subscription.ID
+	watches  map[string]*event.Watch        // by watchRef.id
+	local    map[string]map[pairKey]bool    // pairs that follow what is known of an AOR here
+	silent   map[string]time.Time           // AORs whose phones take no SUBSCRIBE, until when
+}
+
+// silentFor is how long a phone that refused a SUBSCRIBE is not asked again.
+const silentFor = 24 * time.Hour
+
+// watcherRef is the owner's part of a SIP user's subscription.
+type watcherRef struct{ key pairKey }
+
+// watchRef is the owner's part of a subscription of ours. All but its fixed fields
+// belong to the calls of event.WatchOwner, which come in order.
+type watchRef struct {
+	key      pairKey
+	id, flow string
+	poll     bool
+	answered bool // the pair knows the answer to the SUBSCRIBE
+	over     bool // the pair knows that it has ended
+}
+
+func (g *Gateway) buildEvents() (err error) {
+	e := &events{
+		g: g, settings: presence.Settings{}.WithDefaults(),
+		watchers: make(map[string]*event.Subscription), watches: make(map[string]*event.Watch),
+		local: make(map[string]map[pairKey]bool), silent: make(map[string]time.Time),
+	}
+	g.events = e
+	e.notifier, err = event.NewNotifier(event.NotifierConfig{
+		Sender: g.ua, Admit: e.admit, Log: g.log,
+		Packages: []event.Package{{Name: presencePackage, Accept: []string{pidf.ContentType}, Owner: e}},
+	})
+	if err != nil {
+		return fmt.Errorf("interwork: %w", err)
+	}
+	e.subscriber, err = event.NewSubscriber(event.SubscriberConfig{Sender: g.ua, Route: e.route, Log: g.log})
+	if err != nil {
+		return fmt.Errorf("interwork: %w", err)
+	}
+	g.ua.Handle(sip.SUBSCRIBE, g.sipSubscribe)
+	g.ua.Handle(sip.NOTIFY, e.subscriber.Handle)
+	g.registrar.Watch(e.registered)
+	return nil
+}
+
+// sipSubscribe takes a SUBSCRIBE from the SIP side.
+func (g *Gateway) sipSubscribe(in *ua.Inbound) {
+	if g.draining.Load() {
+		g.answer(in, "", cause.Overloaded(nil).Status())
+		return
+	}
+	if refused := sip.RefuseSIPS(in.Request); refused != nil {
+		g.answer(in, "", *refused)
+		return
+	}
+	caller, ok := g.caller(in)
+	if !ok {
+		return
+	}
+	g.events.notifier.Handle(in, caller)
+}
+
+// pairOf is the pair of a SIP watcher and what it watches.
+func (e *events) pairOf(resource, watcher sip.URI) (pairKey, error) {
+	to, err := e.g.addresses.ToXMPP(resource)
+	if err != nil {
+		return pairKey{}, err
+	}
+	aor, err := e.g.addresses.Canonical(watcher)
+	if err != nil {
+		aor = watcher.AOR()
+	}
+	return newPairKey(to, aor), nil
+}
+
+// admit implements event.NotifierConfig.Admit.
+func (e *events) admit(s *event.Subscribe) event.Admission {
+	key, err := e.pairOf(s.Resource, s.Watcher.URI)
+	if err != nil {
+		st := addressStatus(err)
+		return event.Admission{Refuse: &st}
+	}
+	return event.Admission{Refuse: presence.Admit(s.Watcher.URI, presence.Confirm, e.refusals.Denied(key.String(), e.settings))}
+}
+
+// Subscribed implements event.NotifierOwner.
+func (e *events) Subscribed(s event.Subscribed) {
+	key, err := e.pairOf(s.Resource, s.Watcher.URI)
+	if err != nil {
+		_ = s.Subscription.Notify(event.Notification{State: sip.SubscriptionTerminated, Reason: sip.ReasonNoResource})
+		return
+	}
+	s.Subscription.Data = &watcherRef{key}
+	e.mu.Lock()
+	e.watchers[s.Subscription.ID()] = s.Subscription
+	e.mu.Unlock()
+	e.keepWatcher(key, s.Subscription)
+	flow := e.g.flows.next('p')
+	e.g.note(flow, key.aor, journal.Gateway, "SUBSCRIBE")
+	e.g.pairs.post(key, presence.Watched{Flow: flow, Watcher: s.Subscription.ID(), Poll: s.Poll()})
+}
+
+// Refreshed implements event.NotifierOwner.
+func (e *events) Refreshed(s *event.Subscription, _ event.Refreshed) {
+	ref, ok := s.Data.(*watcherRef)
+	if !ok {
+		return
+	}
+	e.keepWatcher(ref.key, s)
+	e.g.pairs.post(ref.key, presence.Refreshed{Flow: e.g.flows.next('p'), Watcher: s.ID()})
+}
+
+// Ended implements event.NotifierOwner.
+func (e *events) Ended(s *event.Subscription, end event.Ended) {
+	e.mu.Lock()
+	delete(e.watchers, s.ID())
+	e.mu.Unlock()
+	ref, ok := s.Data.(*watcherRef)
+	if !ok {
+		return
+	}
+	e.forget(kindWatcher, s.ID())
+	flow := e.g.flows.next('p')
+	e.g.note(flow, ref.key.aor, journal.Gateway, "subscription ends: "+end.Cause.String())
+	e.g.pairs.post(ref.key, presence.WatcherEnded{Flow: flow, Watcher: s.ID()})
+}
+
+// WatchChanged implements event.WatchOwner. The pair decides itself when to try again,
+// so a Watch that would wait for another attempt is ended.
+func (e *events) WatchChanged(w *event.Watch, st event.WatchStatus) {
+	ref, ok := w.Data.(*watchRef)
+	if !ok {
+		return
+	}
+	switch st.State {
+	case event.WatchPending, event.WatchActive:
+		e.keepWatch(ref, w)
+		e.answered(ref, nil)
+	case event.WatchWaiting:
+		e.lost(ref, st)
+		e.dropWatch(ref.id)
+		w.Unsubscribe()
+	case event.WatchTerminated:
+		e.lost(ref, st)
+		e.dropWatch(ref.id)
+		e.forget(kindWatch, ref.id)
+	}
+}
+
+func (e *events) answered(ref *watchRef, c *cause.Cause) {
+	if ref.answered {
+		return
+	}
+	ref.answered = true
+	e.g.pairs.post(ref.key, presence.SubscribeAnswered{Flow: ref.flow, ID: ref.id, Cause: c})
+}
+
+// lost tells the pair that a subscription is over, unless a NOTIFY told it already or
+// the pair ended it itself.
+func (e *events) lost(ref *watchRef, st event.WatchStatus) {
+	if ref.over || e.watchOf(ref.id) == nil {
+		return
+	}
+	ref.over = true
+	if ref.answered {
+		e.g.pairs.post(ref.key, presence.SubscriptionLost{Flow: ref.flow, ID: ref.id})
+		return
+	}
+	c := cause.Timeout(st.Err)
+	switch {
+	case st.Code != 0:
+		c = cause.FromStatus(sip.Status{Code: st.Code})
+	case st.Err != nil:
+		c = requestFailure(st.Err)
+	}
+	e.answered(ref, c)
+}
+
+// Notified implements event.WatchOwner.
+func (e *events) Notified(w *event.Watch, n event.Notified) {
+	ref, ok := w.Data.(*watchRef)
+	if !ok || e.watchOf(ref.id) == nil {
+		return
+	}
+	e.answered(ref, nil)
+	out := presence.Notified{
+		Flow: e.g.flows.next('p'), ID: ref.id, Fork: n.Dialog, Reason: presence.Reason(n.Reason), RetryAfter: n.RetryAfter, Lang: n.Language,
+	}
+	switch n.State {
+	case sip.SubscriptionActive:
+		out.State = presence.DialogActive
+	case sip.SubscriptionTerminated:
+		out.State = presence.DialogTerminated
+		ref.over = true
+	default:
+		out.State = presence.DialogPending
+	}
+	if len(n.Body) > 0 && sip.MediaTypeIs(n.ContentType, pidf.ContentType) {
+		doc, err := pidf.Parse(n.Body)
+		if err != nil {
+			e.g.log.Info().Err(err).Str("flow", out.Flow).Str("aor", ref.key.aor).Msg("presence document not understood, the last one stands")
+		} else {
+			out.Document = doc
+		}
+	}
+	e.g.note(out.Flow, ref.key.aor, journal.Gateway, "NOTIFY "+string(n.State))
+	e.g.pairs.post(ref.key, out)
+}
+
+// route implements event.SubscriberConfig.Route.
+func (e *events) route(_, to sip.URI) (event.Hop, error) {
+	hops, c := e.g.router.hops(to, xmpp.JID{})
+	if c != nil {
+		return event.Hop{}, c.Status()
+	}
+	return event.Hop{RequestURI: hops[0].ruri, Target: hops[0].target}, nil
+}
+
+func (e *events) addWatch(id string, w *event.Watch) {
+	e.mu.Lock()
+	e.watches[id] = w
+	e.mu.Unlock()
+}
+
+func (e *events) watchOf(id string) *event.Watch {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.watches[id]
+}
+
+func (e *events) dropWatch(id string) *event.Watch {
+	e.mu.Lock()
+	w := e.watches[id]
+	delete(e.watches, id)
+	e.mu.Unlock()
+	if w != nil {
+		e.forget(kindWatch, id)
+	}
+	return w
+}
+
+func (e *events) subscriptionOf(id string) *event.Subscription {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.watchers[id]
+}
+
+func (e *events) setSilent(aor string) {
+	e.mu.Lock()
+	e.silent[aor] = time.Now().Add(silentFor)
+	e.mu.Unlock()
+}
+
+func (e *events) isSilent(aor string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return time.Now().Before(e.silent[aor])
+}
+
+func (e *events) watchLocal(key pairKey, on bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch m := e.local[key.aor]; {
+	case on && m == nil:
+		e.local[key.aor] = map[pairKey]bool{key: true}
+	case on:
+		m[key] = true
+	default:
+		delete(m, key)
+		if len(m) == 0 {
+			delete(e.local, key.aor)
+		}
+	}
+}
+
+// registered implements the registrar's watcher.
+func (e *events) registered(aor sip.URI, list []registrar.Binding) {
+	e.mu.Lock()
+	keys := make([]pairKey, 0, len(e.local[aor.Key()]))
+	for k := range e.local[aor.Key()] {
+		keys = append(keys, k)
+	}
+	if len(list) == 0 {
+		delete(e.silent, aor.Key()) // the next phone may be another one
+	}
+	e.mu.Unlock()
+	for _, k := range keys {
+		e.g.localChanged(k, list)
+	}
+}
+
+// localChanged tells a pair which phones of its SIP user are registered.
+func (g *Gateway) localChanged(key pairKey, list []registrar.Binding) {
+	changed := presence.LocalChanged{Flow: g.flows.next('p')}
+	for _, b := range list {
+		changed.Devices = append(changed.Devices, mapping.DeviceResource(sip.NameAddr{URI: b.Contact, Params: contactParams(b)}))
+	}
+	g.pairs.post(key, changed)
+}
+
+func (e *events) keepWatcher(key pairKey, s *event.Subscription) {
+	r := s.Record()
+	e.keep(store.EventDialogRow{Kind: kindWatcher, ID: r.ID, Expires: r.Expires}, key, r)
+}
+
+func (e *events) keepWatch(ref *watchRef, w *event.Watch) {
+	if ref.poll {
+		return
+	}
+	e.keep(store.EventDialogRow{Kind: kindWatch, ID: ref.id}, ref.key, w.Record())
+}
+
+// keep writes a dialog to the store. What fails is lost at a restart only, and heals
+// itself: the dialog is set up anew.
+func (e *events) keep(row store.EventDialogRow, key pairKey, record any) {
+	data, err := json.Marshal(record)
+	if err == nil {
+		row.JID, row.AOR, row.Record = key.jid.String(), key.aor, data
+		err = e.g.store.PutEventDialog(row, e.written)
+	}
+	if err != nil {
+		e.written(err)
+	}
+}
+
+func (e *events) forget(kind, id string) {
+	if err := e.g.store.DeleteEventDialog(kind, id, e.written); err != nil {
+		e.written(err)
+	}
+}
+
+func (e *events) written(err error) {
+	if err != nil && !errors.Is(err, store.ErrClosed) {
+		e.g.log.Warn().Err(err).Msg("subscription not stored")
+	}
+}
+
+// restore brings dialogs and authorisations back, so that nobody notices the restart.
+func (e *events) restore(ctx context.Context) error {
+	ctx, cancel := e.g.restoreContext(ctx)
+	defer cancel()
+	type dialogs struct {
+		watchers []string
+		watch    string
+	}
+	found := map[pairKey]*dialogs{}
+	at := func(k pairKey) *dialogs {
+		if found[k] == nil {
+			found[k] = &dialogs{}
+		}
+		return found[k]
+	}
+	var over []store.EventDialogRow
+	err := e.g.store.EventDialogs(ctx, func(row store.EventDialogRow) error {
+		key, err := parsePairKey(row.JID + " " + row.AOR)
+		if err == nil {
+			err = e.restoreDialog(row, key, func(watcher, watch string) {
+				if watcher != "" {
+					at(key).watchers = append(at(key).watchers, watcher)
+				} else {
+					at(key).watch = watch
+				}
+			})
+		}
+		if err != nil {
+			over = append(over, row)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("interwork: subscriptions: %w", err)
+	}
+	for _, row := range over { // they have ended meanwhile
+		e.forget(row.Kind, row.ID)
+	}
+	return e.g.store.Authorisations(ctx, func(row store.AuthorisationRow) error {
+		key, err := parsePairKey(row.JID + " " + row.AOR)
+		if err != nil || row.AOR == "" {
+			return nil // the gateway itself is no pair
+		}
+		record := recordOf(row)
+		e.refusals.Note(key.String(), &record)
+		d := found[key]
+		if d == nil {
+			if !record.Wanted && record.Owed == 0 {
+				return nil // its record is read when somebody asks
+			}
+			d = &dialogs{}
+		}
+		e.g.pairs.post(key, presence.Restored{Record: record, Watchers: d.watchers, Subscription: d.watch})
+		return nil
+	})
+}
+
+func (e *events) restoreDialog(row store.EventDialogRow, key pairKey, found func(watcher, watch string)) error {
+	switch row.Kind {
+	case kindWatcher:
+		var r event.Record
+		if err := json.Unmarshal(row.Record, &r); err != nil {
+			return err
+		}
+		s, err := e.notifier.Restore(r)
+		if err != nil {
+			return err
+		}
+		s.Data = &watcherRef{key}
+		e.mu.Lock()
+		e.watchers[s.ID()] = s
+		e.mu.Unlock()
+		found(s.ID(), "")
+	case kindWatch:
+		var r event.WatchRecord
+		if err := json.Unmarshal(row.Record, &r); err != nil {
+			return err
+		}
+		w, err := e.subscriber.Restore(r, e, &watchRef{key: key, id: row.ID, answered: true})
+		if err != nil {
+			return err
+		}
+		e.addWatch(row.ID, w)
+		found("", row.ID)
+	}
+	return nil
+}
