@@ -38,10 +38,12 @@ func (p *pair) Log(flow string) *zerolog.Logger {
 // Lost implements chat.Ports. Most messages lose something small (a chat state that the
 // phone does not know), so it costs nothing while nobody looks.
 func (p *pair) Lost(flow string, d chat.Direction, what []string) {
-	if p.g.log.GetLevel() > zerolog.DebugLevel {
+	e := p.g.log.Debug()
+	if !e.Enabled() {
 		return
 	}
-	p.Log(flow).Debug().Str("direction", string(d)).Strs("lost", what).Msg("not carried")
+	e.Str("flow", flow).Stringer("jid", p.key.jid).Str("aor", p.key.aor).
+		Str("direction", string(d)).Strs("lost", what).Msg("not carried")
 }
 
 // Count implements chat.Ports.
