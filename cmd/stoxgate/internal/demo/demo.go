@@ -182,6 +182,16 @@ func (d *demo) story() []step {
 		{"Otto's phone registers; the gateway asks for its password (RFC 3261 §10, §22).", func(ctx context.Context) error {
 			return d.expectStatus(d.otto.Register(ctx, 600))(200)
 		}},
+		{"Mira adds otto to her contacts. His phone knows nothing of presence, so he is online while it is registered (RFC 8048 §5).", func(ctx context.Context) error {
+			if err := d.mira.Send(&xmpp.Presence{To: otto, Type: xmpp.PresenceSubscribe}); err != nil {
+				return err
+			}
+			if _, err := d.mira.Await(ctx, xmpptest.Type("subscribed")); err != nil {
+				return err
+			}
+			_, err := d.mira.Await(ctx, xmpptest.Presences(), xmpptest.Type(""), xmpptest.From(otto.String()))
+			return err
+		}},
 		{"Mira writes to otto (RFC 7572 §4).", func(ctx context.Context) error {
 			if err := d.mira.Say(otto, "m-1", "Which berth tonight?"); err != nil {
 				return err
