@@ -160,6 +160,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	background, stop := context.WithCancel(context.Background())
 	group, gctx := errgroup.WithContext(background)
+	g.ready.Store(true) // before the link: whoever sees that up may use all the rest
 	group.Go(func() error { return g.xmpp.Run(gctx) })
 	group.Go(func() error { g.pairs.sweep(gctx); return nil })
 	group.Go(func() error { return g.registrar.Run(gctx) })
@@ -168,7 +169,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	for _, c := range g.trunks {
 		group.Go(func() error { return c.Run(gctx) })
 	}
-	g.ready.Store(true)
 	g.log.Info().Str("component", g.self.String()).Strs("sip_domains", g.cfg.SIPDomains).Msg("gateway up")
 
 	select {
