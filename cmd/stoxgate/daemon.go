@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -143,6 +144,9 @@ func userAgentConfig(c *config.Config) (ua.Config, error) {
 			SourceRate: limits.Rate, SourceBurst: limits.Burst, Conns: limits.Connections, SourceConns: limits.ConnectionsPerSource,
 			Idle: limits.Idle.D(), Ban: limits.Ban.D(),
 		},
+	}
+	for _, d := range c.SIP.Digest {
+		out.Digest = append(out.Digest, strings.ToUpper(d))
 	}
 	if limits.Ban == 0 {
 		out.Limits.AuthFailure = -1 // never shut anybody out

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -210,9 +211,22 @@ func (in *Inbound) digestRight(c *digest.Credentials, realm string) bool {
 func (in *Inbound) challenge(realm string, stale bool) {
 	st := sip.Status{Code: 401}
 	nonce := in.u.nonces.issue(realm)
-	for _, alg := range in.u.cfg.Digest {
+	for _, alg := range in.offers() {
 		c := digest.Challenge{Realm: realm, Nonce: nonce, Opaque: in.u.nonces.opaque, Stale: stale, Algorithm: alg, QOP: []string{"auth"}}
 		st.Headers = append(st.Headers, siplib.NewHeader("WWW-Authenticate", c.String()))
 	}
 	_ = in.Respond(st) // a failure is logged there
+}
+
+// offers are the algorithms to challenge with.
+//
+// COMPAT: baresip 1.0, as Debian 12 has it, gives up at the first challenge that is not
+// MD5, wherever in the list that stands.
+func (in *Inbound) offers() []string {
+	all := in.u.cfg.Digest
+	agent := sip.Value(in.Request, "User-Agent")
+	if !strings.HasPrefix(agent, "baresip v0.") && !strings.HasPrefix(agent, "baresip v1.") || !slices.Contains(all, algMD5) {
+		return all
+	}
+	return []string{algMD5}
 }

@@ -77,7 +77,8 @@ type Config struct {
 	Resolver  *Resolver
 	Auth      Authenticator
 	// Digest are the algorithms that Inbound.Authenticate offers, in order of
-	// preference; default SHA-256 and MD5.
+	// preference; default MD5 and SHA-256: many phones look at the first challenge
+	// only, and know nothing but MD5.
 	Digest []string
 	// Options gives the status that OPTIONS for a URI is answered with (RFC 3261
 	// §11.2); nil: always 200.
@@ -90,7 +91,8 @@ type Config struct {
 	Tap func(out bool, at time.Time, transport, local, remote string, raw []byte)
 }
 
-// Authenticator knows the users and the peers that need no proof.
+// Authenticator knows the users and the peers that need no proof. It is asked for
+// every request, so it must answer from memory.
 type Authenticator interface {
 	// HA1 is H(user:realm:password) in hex for "MD5", "SHA-256" or "SHA-512-256".
 	HA1(user, realm, algorithm string) (ha1 string, ok bool)
@@ -129,7 +131,7 @@ func (c *Config) check() error {
 		}
 	}
 	if c.Digest == nil {
-		c.Digest = []string{algSHA256, algMD5}
+		c.Digest = []string{algMD5, algSHA256}
 	}
 	for _, a := range c.Digest {
 		if a == "" || algorithmOf(a) != a {

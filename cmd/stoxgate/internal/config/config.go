@@ -80,6 +80,7 @@ type SIP struct {
 	Trusted   []Prefix   `yaml:"trusted" example:"[10.0.0.0/8]" doc:"Networks whose requests need no digest: their From and P-Asserted-Identity are believed. Name only peers that you run."`
 	TLS       SIPTLS     `yaml:"tls" doc:"Certificate of the tls:// and wss:// listeners."`
 	DNS       []HostPort `yaml:"dns" example:"[\"192.0.2.53:53\"]" doc:"DNS servers for NAPTR, SRV and address look-ups; default: those of the system."`
+	Digest    []string   `yaml:"digest" default:"[md5, sha-256]" enum:"md5|sha-256" doc:"Digest algorithms that phones are offered, in this order. Many phones know nothing but MD5 and look at the first offer only; with [sha-256] alone those are shut out."`
 	Limits    Limits     `yaml:"limits" doc:"Protection against scanners and floods. Trusted networks and loopback addresses are exempt from what counts for one address."`
 }
 
