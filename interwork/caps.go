@@ -51,10 +51,23 @@ func (c *capsCache) get(aor string) (caps mapping.PeerCaps, known bool) {
 	return e.caps, false
 }
 
-func (c *capsCache) put(aor string, caps mapping.PeerCaps) {
+// add notes what a user was seen to use, or said to accept.
+func (c *capsCache) add(aor string, caps mapping.PeerCaps) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.m[aor] = capsEntry{caps: caps, until: time.Now().Add(capsLife)}
+	now := time.Now()
+	if e, ok := c.m[aor]; ok && now.Before(e.until) {
+		caps = caps.Union(e.caps)
+	}
+	c.m[aor] = capsEntry{caps: caps, until: now.Add(capsLife)}
+}
+
+// reset notes that a user refused what was thought to be accepted: plain text only,
+// until the entry is old.
+func (c *capsCache) reset(aor string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.m[aor] = capsEntry{until: time.Now().Add(capsLife)}
 }
 
 // probeCaps asks a SIP user with OPTIONS what it accepts (RFC 3261 §11). No answer
@@ -75,7 +88,7 @@ func (g *Gateway) probeCaps(aor string, uri sip.URI, from xmpp.JID) {
 			return
 		}
 		if caps := mapping.PeerCapsOf(sip.Tokens(res, "Accept")); caps != (mapping.PeerCaps{}) {
-			g.caps.put(aor, caps)
+			g.caps.add(aor, caps)
 		}
 	})
 }

@@ -277,7 +277,10 @@ func (p *pair) Receipt(ctx context.Context, id string) (chat.Wish, bool) {
 }
 
 // Learn implements chat.Ports.
-func (p *pair) Learn(c mapping.PeerCaps) { p.g.caps.put(p.key.aor, c) }
+func (p *pair) Learn(c mapping.PeerCaps) { p.g.caps.add(p.key.aor, c) }
+
+// Unlearn implements chat.Ports.
+func (p *pair) Unlearn() { p.g.caps.reset(p.key.aor) }
 
 // parsePairKey reads what pairKey.String wrote; a bare JID holds no space.
 func parsePairKey(s string) (pairKey, error) {

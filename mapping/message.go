@@ -63,6 +63,20 @@ func PeerCapsOf(accept []string) (p PeerCaps) {
 	return p
 }
 
+// Union is what either set accepts; of two limits for short texts the first counts.
+func (p PeerCaps) Union(q PeerCaps) PeerCaps {
+	p.AcceptsCPIM = p.AcceptsCPIM || q.AcceptsCPIM
+	p.AcceptsIsComposing = p.AcceptsIsComposing || q.AcceptsIsComposing
+	p.AcceptsIMDN = p.AcceptsIMDN || q.AcceptsIMDN
+	p.AcceptsFileTransfer = p.AcceptsFileTransfer || q.AcceptsFileTransfer
+	p.AcceptsHTML = p.AcceptsHTML || q.AcceptsHTML
+	p.AcceptsMultipart = p.AcceptsMultipart || q.AcceptsMultipart
+	if p.ShortText == 0 {
+		p.ShortText = q.ShortText
+	}
+	return p
+}
+
 // MessageContext is what MessageToRequests cannot find out itself.
 type MessageContext struct {
 	From, To    sip.NameAddr // both parties as SIP sees them; parameters of the fields are ignored

@@ -113,7 +113,7 @@ func (p *Pair) remember(r *sip.Request, msgs []*xmpp.Message) {
 
 // learn remembers what the SIP party was seen to use.
 func (p *Pair) learn(caps mapping.PeerCaps) {
-	if u := union(p.peer, caps); u != p.peer {
+	if u := p.peer.Union(caps); u != p.peer {
 		p.peer = u
 		p.ports.Learn(u)
 	}

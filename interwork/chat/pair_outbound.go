@@ -172,7 +172,7 @@ func (p *Pair) prepare(out *outbound) *cause.Cause {
 	if out.plain {
 		ctx.Peer = mapping.PeerCaps{ShortText: ctx.Peer.ShortText}
 	} else {
-		ctx.Peer = union(ctx.Peer, p.peer)
+		ctx.Peer = ctx.Peer.Union(p.peer)
 	}
 	ctx.Seq, ctx.Now = out.num, out.taken
 	if id := receiptID(out.msg); id != "" {
@@ -245,20 +245,6 @@ func receiptID(m *xmpp.Message) string {
 	return ""
 }
 
-// union is what either set accepts.
-func union(a, b mapping.PeerCaps) mapping.PeerCaps {
-	a.AcceptsCPIM = a.AcceptsCPIM || b.AcceptsCPIM
-	a.AcceptsIsComposing = a.AcceptsIsComposing || b.AcceptsIsComposing
-	a.AcceptsIMDN = a.AcceptsIMDN || b.AcceptsIMDN
-	a.AcceptsFileTransfer = a.AcceptsFileTransfer || b.AcceptsFileTransfer
-	a.AcceptsHTML = a.AcceptsHTML || b.AcceptsHTML
-	a.AcceptsMultipart = a.AcceptsMultipart || b.AcceptsMultipart
-	if a.ShortText == 0 {
-		a.ShortText = b.ShortText
-	}
-	return a
-}
-
 // simplify prepares a plainer form after the peer refused the body format: many phones
 // take text/plain and nothing else. It gives up when the form was plain already.
 func (p *Pair) simplify(out *outbound, c *cause.Cause) bool {
@@ -275,7 +261,7 @@ func (p *Pair) simplify(out *outbound, c *cause.Cause) bool {
 	}
 	out.plain = true
 	p.peer = mapping.PeerCaps{}
-	p.ports.Learn(p.peer)
+	p.ports.Unlearn()
 	if p.prepare(out) != nil || len(out.reqs) == 0 {
 		return false
 	}

@@ -96,7 +96,8 @@ func (w *world) Receipt(_ context.Context, id string) (Wish, bool) {
 	wish, ok := w.wishes[id]
 	return wish, ok
 }
-func (w *world) Learn(c mapping.PeerCaps)         { w.caps = c }
+func (w *world) Learn(c mapping.PeerCaps)         { w.caps = w.caps.Union(c) }
+func (w *world) Unlearn()                         { w.caps = mapping.PeerCaps{} }
 func (w *world) Lost(string, Direction, []string) {}
 func (w *world) Log(string) *zerolog.Logger       { l := zerolog.Nop(); return &l }
 func (w *world) Count(d Direction, result string) { w.counts[string(d)+" "+result]++ }

@@ -95,8 +95,10 @@ type Ports interface {
 	RememberReceipt(id string, w Wish)
 	// Receipt gives what RememberReceipt kept.
 	Receipt(ctx context.Context, id string) (Wish, bool)
-	// Learn remembers what the SIP party accepts.
+	// Learn adds to what is known of the SIP party: it was seen to use this.
 	Learn(caps mapping.PeerCaps)
+	// Unlearn drops all that is known: it refused what it was thought to accept.
+	Unlearn()
 	// Lost notes for the flow what a translation could not carry; d is its direction.
 	Lost(flow string, d Direction, what []string)
 	// Log is the logger of the flow.
