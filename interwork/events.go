@@ -211,7 +211,7 @@ func (e *events) lost(ref *watchRef, st event.WatchStatus) {
 	c := cause.Timeout(st.Err)
 	switch {
 	case st.Code != 0:
-		c = cause.FromStatus(sip.Status{Code: st.Code})
+		c = cause.FromStatus(sip.Status{Code: st.Code, RetryAfter: st.RetryAfter})
 	case st.Err != nil:
 		c = requestFailure(st.Err)
 	}
@@ -227,22 +227,25 @@ func (e *events) Notified(w *event.Watch, n event.Notified) {
 	e.answered(ref, nil)
 	out := presence.Notified{
 		Flow: e.g.flows.next('p'), ID: ref.id, Fork: n.Dialog, Reason: presence.Reason(n.Reason), RetryAfter: n.RetryAfter, Lang: n.Language,
+		Others: len(n.Live) > 0,
 	}
 	switch n.State {
 	case sip.SubscriptionActive:
 		out.State = presence.DialogActive
 	case sip.SubscriptionTerminated:
 		out.State = presence.DialogTerminated
-		ref.over = true
+		ref.over = !out.Others
 	default:
 		out.State = presence.DialogPending
 	}
-	if len(n.Body) > 0 && sip.MediaTypeIs(n.ContentType, pidf.ContentType) {
-		doc, err := pidf.Parse(n.Body)
+	if len(n.Body) > 0 {
+		err := pidf.ErrUnsupported
+		if sip.MediaTypeIs(n.ContentType, pidf.ContentType) {
+			out.Document, err = pidf.Parse(n.Body)
+		}
 		if err != nil {
+			out.Document, out.Unreadable = nil, true
 			e.g.log.Info().Err(err).Str("flow", out.Flow).Str("aor", ref.key.aor).Msg("presence document not understood, the last one stands")
-		} else {
-			out.Document = doc
 		}
 	}
 	e.g.note(out.Flow, ref.key.aor, journal.Gateway, "NOTIFY "+string(n.State))

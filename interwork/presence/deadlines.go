@@ -14,6 +14,7 @@ const (
 	dueHeld                         // watchers that wait for the answer to a probe
 	dueConfirm                      // what a probe did not confirm is gone
 	dueAnnounce                     // the link is back: tell and ask again
+	dueResend                       // the send queue was full: tell again
 	dueSave                         // the store was full
 )
 

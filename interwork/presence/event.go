@@ -47,8 +47,14 @@ type Notified struct {
 	State      DialogState
 	Reason     Reason // of DialogTerminated
 	RetryAfter time.Duration
-	Document   *pidf.Document // nil: no body
-	Lang       string         // Content-Language
+	// Others says that other dialogs of the subscription live on when this one is
+	// terminated: the subscription is not over.
+	Others   bool
+	Document *pidf.Document // nil: no body
+	// Unreadable says that there is a body and that it is no document: what was known
+	// stands.
+	Unreadable bool
+	Lang       string // Content-Language
 }
 
 // SubscriptionLost: the subscription is over without a word of the notifier: 481 or no

@@ -45,9 +45,9 @@ func TestList(t *testing.T) {
 	require.Len(t, entries, 2)
 	require.Len(t, entries[0].Resources, 1, "gone is told once")
 
-	require.True(t, l.Update(eva, Notification{State: DialogTerminated, Reason: ReasonRejected}))
+	require.True(t, l.Update(eva, Notification{State: DialogTerminated, Reason: sip.ReasonRejected}))
 	entries, _ = l.Next(false)
-	require.Equal(t, ReasonRejected, entries[0].Reason)
+	require.Equal(t, sip.ReasonRejected, entries[0].Reason)
 	entries, _ = l.Next(true)
 	require.Equal(t, DialogUnknown, entries[1].State, "and what is over too")
 

@@ -7,6 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stoxgate/stoxgate/interwork/cause"
+	"github.com/stoxgate/stoxgate/mapping"
+	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/watcherinfo"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
@@ -31,7 +33,8 @@ func published(docs ...string) LocalChanged {
 func TestPhoneThatTakesNoSubscribe(t *testing.T) {
 	for _, refusal := range []SubscribeAnswered{
 		status("s1", 489), status("s1", 405), status("s1", 501), status("s1", 480), status("s1", 404),
-		{ID: "s1", Cause: cause.Timeout(nil)}, {ID: "s1", Cause: cause.Offline()},
+		{ID: "s1", Cause: cause.Timeout(nil)},
+		{ID: "s1", Cause: cause.Offline()},
 	} {
 		w := deskPhone(t)
 		w.expect(from(mira, xmpp.PresenceSubscribe), "watch-local true", "sip subscribe s1")
@@ -157,35 +160,42 @@ func TestPhoneAfterARestart(t *testing.T) {
 
 func TestWatchers(t *testing.T) {
 	now := time.Date(2026, 5, 4, 0, 0, 0, 0, time.UTC)
+	uri := func(text string) sip.URI { u, _ := sip.ParseURI(text); return u }
+	c := mapping.WatchersContext{Resource: uri("sip:otto@h"), Now: now.Add(90 * time.Second)}
+	short := func(f *WatcherFeed, full bool) (list []string) {
+		t.Helper()
+		c.Full = full
+		d, changed := f.Next(c)
+		require.Equal(t, changed, !d.Partial || len(d.Lists[0].Watchers) > 0)
+		if !d.Partial {
+			list = append(list, "full")
+		}
+		for _, w := range d.Lists[0].Watchers {
+			list = append(list, w.URI+" "+string(w.Status)+" "+string(w.Event)+" "+w.Subscribed.String())
+		}
+		return list
+	}
 	var w Watchers
-	w.Update(mira, "sip:mira@h", watcherinfo.Terminated, watcherinfo.Timeout, now) // of a watcher nobody knew
+	update := func(text string, s watcherinfo.Status, e watcherinfo.Event) {
+		w.Update(mapping.Watcher{URI: uri(text), Status: s, Event: e, Since: now})
+	}
+	update("sip:mira@h", watcherinfo.Terminated, watcherinfo.Timeout) // whom nobody knew
 	require.Zero(t, w.Len())
-	w.Update(mira, "sip:mira@h", watcherinfo.Pending, watcherinfo.Subscribe, now)
+	update("sip:mira@h", watcherinfo.Pending, watcherinfo.Subscribe)
 	a := w.Subscribe()
-	require.True(t, a.Changed())
-	list, full := a.Next(false, now.Add(90*time.Second))
-	require.True(t, full, "the first is full")
-	require.Equal(t, []watcherinfo.Watcher{{ID: "w1", URI: "sip:mira@h", Status: watcherinfo.Pending, Event: watcherinfo.Subscribe, Subscribed: 90 * time.Second}}, list)
-	require.False(t, a.Changed())
+	require.Equal(t, []string{"full", "sip:mira@h pending subscribe 1m30s"}, short(a, false))
+	require.Empty(t, short(a, false))
 	b := w.Subscribe()
 	require.Equal(t, 2, w.Feeds())
-	eva := xmpp.MustJID("eva@chat.harbor.example")
-	w.Update(eva, "sip:eva@h", watcherinfo.Active, watcherinfo.Subscribe, now)
-	w.Update(mira, "sip:mira@h", watcherinfo.Active, watcherinfo.Approved, now)
-	w.Update(mira, "sip:mira@h", watcherinfo.Terminated, watcherinfo.Rejected, now)
-	list, full = a.Next(false, now)
-	require.False(t, full)
-	require.Len(t, list, 2)
-	require.Equal(t, watcherinfo.Terminated, list[0].Status)
-	require.Equal(t, "w2", list[1].ID)
-	list, full = b.Next(false, now)
-	require.True(t, full)
-	require.Len(t, list, 2)
-	list, _ = a.Next(true, now)
-	require.Len(t, list, 1, "what is over is told once")
+	now = now.Add(time.Minute)
+	update("sip:mira@h", watcherinfo.Active, watcherinfo.Approved)
+	require.Equal(t, []string{"sip:mira@h active approved 1m30s"}, short(a, false), "since the first time")
+	update("sip:eva@h", watcherinfo.Active, watcherinfo.Subscribe)
+	update("sip:mira@h", watcherinfo.Terminated, watcherinfo.Rejected)
+	require.Equal(t, []string{"sip:eva@h active subscribe 30s", "sip:mira@h terminated rejected 1m30s"}, short(a, false))
+	require.Equal(t, []string{"full", "sip:eva@h active subscribe 30s"}, short(b, false))
+	require.Equal(t, []string{"full", "sip:eva@h active subscribe 30s"}, short(a, true))
 	b.Close()
 	require.Equal(t, 1, w.Feeds())
-	w.Update(mira, "sip:mira@h", watcherinfo.Pending, watcherinfo.Subscribe, now)
-	list, _ = a.Next(false, now)
-	require.Equal(t, "w3", list[0].ID, "a new subscription of the same user")
+	require.Equal(t, 1, w.Len())
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stoxgate/stoxgate/interwork/cause"
 	"github.com/stoxgate/stoxgate/mapping"
+	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
 
@@ -31,6 +32,7 @@ type Pair struct {
 	ours     bool // the AOR is one of our registrar; WatchLocal is on
 	local    bool // his presence is what is known here
 	approved bool // the owner said yes to her, the dialog does not know yet
+	fresh    bool // her subscribe has not reached anybody yet, as far as is known
 	stale    bool // peer is from the record: names without a state
 	heCalls  bool
 	sheCalls bool
@@ -148,7 +150,7 @@ func (p *Pair) turnAway(e Event) {
 			_ = p.ports.Send(e.Flow, e.Presence.ErrorReply(cause.Overloaded(nil).StanzaError()), nil)
 		}
 	case Watched:
-		p.ports.Notify(e.Flow, e.Watcher, Notification{State: DialogTerminated, Reason: ReasonProbation, RetryAfter: time.Minute})
+		p.ports.Notify(e.Flow, e.Watcher, Notification{State: DialogTerminated, Reason: sip.ReasonProbation, RetryAfter: time.Minute})
 	case Refreshed:
 		p.watches = append(p.watches, watcher{id: e.Watcher}) // it is there; the next refresh finds it
 	}
@@ -230,9 +232,11 @@ func (p *Pair) stanza(s *xmpp.Presence) {
 	case xmpp.PresenceUnsubscribe:
 		p.applyWatch(WatchUnsubscribe, watchDetail{})
 	case xmpp.PresenceSubscribed:
+		p.overtaken(OwedSubscribe)
 		p.seen()
 		p.applyShare(ShareSubscribed, "")
 	case xmpp.PresenceUnsubscribed:
+		p.overtaken(OwedSubscribe)
 		p.applyShare(ShareUnsubscribed, "")
 	case xmpp.PresenceError:
 		p.failed(s)
@@ -247,24 +251,18 @@ const (
 
 // failed takes an error stanza; it is never answered (RFC 6120 §8.3.1).
 func (p *Pair) failed(s *xmpp.Presence) {
-	condition := xmpp.ConditionUndefinedCondition
-	wait := false
+	e := xmpp.StanzaError{Condition: xmpp.ConditionUndefinedCondition}
 	if s.Error != nil {
-		condition, wait = s.Error.Condition, s.Error.Type == xmpp.ErrorWait
+		e = *s.Error
 	}
 	event := ShareRefused
-	switch condition {
-	case xmpp.ConditionItemNotFound, xmpp.ConditionGone, xmpp.ConditionJIDMalformed, xmpp.ConditionServiceUnavailable:
-		event = ShareNotFound // RFC 6121 §8.5.1: also what hides who exists
-	case xmpp.ConditionRemoteServerNotFound, xmpp.ConditionRemoteServerTimeout, xmpp.ConditionRecipientUnavailable,
-		xmpp.ConditionResourceConstraint, xmpp.ConditionInternalServerError:
+	switch mapping.PresenceErrorToState(e).Reason {
+	case sip.ReasonNoResource:
+		event = ShareNotFound
+	case sip.ReasonProbation:
 		event = ShareUnreachable
-	default:
-		if wait {
-			event = ShareUnreachable
-		}
 	}
-	p.ports.Log(p.flow).Debug().Str("id", s.ID).Str("condition", string(condition)).Msg("presence bounced")
+	p.ports.Log(p.flow).Debug().Str("id", s.ID).Str("condition", string(e.Condition)).Msg("presence bounced")
 	switch {
 	case s.ID == idAsk || s.ID == idProbe && p.share == ShareGranted:
 		p.applyShare(event, "")
@@ -345,8 +343,12 @@ func (p *Pair) removed(d Direction) {
 
 // linkUp asks and tells anew, at a moment that is the pair's own.
 func (p *Pair) linkUp() {
+	p.due.clear(dueConfirm) // the answers may have been lost
 	if p.owed != 0 || len(p.untold) > 0 || p.watch.wanted() || len(p.watches) > 0 {
 		p.after(dueAnnounce, p.part(p.settings.Spread))
+	}
+	if p.due.has(dueHeld) && p.share == ShareGranted && !p.known {
+		p.probe() // watchers wait for this
 	}
 }
 
@@ -357,17 +359,28 @@ func (p *Pair) announce() {
 	if !p.ports.LinkUp() {
 		return // the next LinkUp
 	}
-	p.pay()
 	if p.share == ShareGranted && (len(p.watches) > 0 || p.watch.wanted()) {
+		if !p.probe() {
+			p.after(dueAnnounce, sendAgain+p.part(sendAgain))
+			return
+		}
 		p.pending = p.pending[:0]
 		for i := range p.user {
 			if !p.user[i].Closed {
 				p.pending = append(p.pending, p.user[i].Name)
 			}
 		}
-		p.probe()
 		p.after(dueConfirm, p.settings.Confirm)
 	}
+	p.resend()
+}
+
+// resend tells her all that she may have missed.
+func (p *Pair) resend() {
+	if !p.ports.LinkUp() {
+		return
+	}
+	p.pay()
 	gone := p.untold
 	p.untold = nil
 	for _, name := range gone {
@@ -404,6 +417,8 @@ func (p *Pair) timer() {
 			p.unconfirmed()
 		case dueAnnounce:
 			p.announce()
+		case dueResend:
+			p.resend()
 		case dueSave: // save follows
 		}
 	}

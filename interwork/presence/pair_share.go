@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stoxgate/stoxgate/mapping"
+	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
 
@@ -24,7 +25,7 @@ func (p *Pair) watched(e Watched) {
 		p.applyShare(ShareLapsed, "")
 	}
 	if p.ports.Allow(Sharing) == Refuse {
-		p.notify(e.Watcher, Notification{State: DialogTerminated, Reason: ReasonRejected})
+		p.notify(e.Watcher, Notification{State: DialogTerminated, Reason: sip.ReasonRejected})
 		return
 	}
 	p.addWatcher(watcher{id: e.Watcher, poll: e.Poll, fresh: true})
@@ -142,9 +143,9 @@ func (p *Pair) tellWatcher(effects ShareEffects, id string) {
 	case effects&ShareNotifyPending != 0:
 		p.notify(id, Notification{State: DialogPending})
 	case effects&ShareNotifyEmpty != 0:
-		p.end(id, Notification{State: DialogTerminated, Reason: ReasonTimeout})
+		p.end(id, Notification{State: DialogTerminated, Reason: sip.ReasonTimeout})
 	case effects&ShareForbid != 0:
-		p.end(id, Notification{State: DialogTerminated, Reason: ReasonRejected})
+		p.end(id, Notification{State: DialogTerminated, Reason: sip.ReasonRejected})
 	case effects&(ShareNotify|ShareNotifyLast) != 0:
 		w := p.find(id)
 		if w == nil {
@@ -177,13 +178,13 @@ func (p *Pair) tellWatchers(effects ShareEffects) {
 		}
 		p.told()
 	case effects&ShareReject != 0:
-		p.endAll(Notification{State: DialogTerminated, Reason: ReasonRejected})
+		p.endAll(Notification{State: DialogTerminated, Reason: sip.ReasonRejected})
 	case effects&ShareNoResource != 0:
-		p.endAll(Notification{State: DialogTerminated, Reason: ReasonNoResource})
+		p.endAll(Notification{State: DialogTerminated, Reason: sip.ReasonNoResource})
 	case effects&ShareProbation != 0:
-		p.endAll(Notification{State: DialogTerminated, Reason: ReasonProbation, RetryAfter: probationPause})
+		p.endAll(Notification{State: DialogTerminated, Reason: sip.ReasonProbation, RetryAfter: probationPause})
 	case effects&ShareGiveUp != 0:
-		p.endAll(Notification{State: DialogTerminated, Reason: ReasonGiveUp, RetryAfter: giveUpPause})
+		p.endAll(Notification{State: DialogTerminated, Reason: sip.ReasonGiveUp, RetryAfter: giveUpPause})
 	}
 }
 
@@ -224,7 +225,7 @@ func (p *Pair) show(w *watcher) {
 		n.Resources, n.OnThePhone = slices.Clone(p.user), p.sheCalls && p.user.Available()
 	}
 	if w.poll {
-		n.State, n.Reason = DialogTerminated, ReasonTimeout
+		n.State, n.Reason = DialogTerminated, sip.ReasonTimeout
 		p.end(w.id, n)
 		return
 	}
@@ -254,14 +255,11 @@ func (p *Pair) endAll(n Notification) {
 	}
 }
 
-// probe asks her server for her presence (RFC 6121 §4.3). It is only done where he may
-// see her: the answer to others would be unsubscribed.
-func (p *Pair) probe() {
+// probe asks her server for her presence (RFC 6121 §4.3) and tells whether it was sent.
+// It is only done where he may see her: the answer to others would be unsubscribed.
+func (p *Pair) probe() bool {
 	user, contact := p.ports.Addresses()
-	s := &xmpp.Presence{From: contact, To: user, Type: xmpp.PresenceProbe, ID: idProbe}
-	if err := p.ports.Send(p.flow, s, nil); err != nil {
-		p.sendLater()
-	}
+	return p.ports.Send(p.flow, &xmpp.Presence{From: contact, To: user, Type: xmpp.PresenceProbe, ID: idProbe}, nil) == nil
 }
 
 // available takes presence of hers. What he may not see shows that she is there, and

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stoxgate/stoxgate/interwork/cause"
+	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
 
@@ -30,7 +31,7 @@ func TestFlowXMPPWatchesSIP(t *testing.T) {
 	require.False(t, w.stored.Wanted)
 	require.True(t, w.pair.Idle(), "who is offline costs nothing")
 	w.expect(active("s1", "res")) // a straggler
-	w.expect(terminated("s1", ReasonTimeout))
+	w.expect(terminated("s1", sip.ReasonTimeout))
 
 	w.fresh() // the pair was dropped
 	w.expect(shows(desk, ""), "sip subscribe s2")
@@ -77,11 +78,12 @@ func TestEveryAnswerToTheFirstSubscribe(t *testing.T) {
 		{status("s1", 200), nil, WatchAsking},
 		{status("s1", 403), []string{"xmpp unsubscribed"}, WatchDenied},
 		{status("s1", 603), []string{"xmpp unsubscribed"}, WatchDenied},
-		{terminated("s1", ReasonRejected), []string{"xmpp unsubscribed"}, WatchDenied},
+		{terminated("s1", sip.ReasonRejected), []string{"xmpp unsubscribed"}, WatchDenied},
 		{status("s1", 404), []string{"xmpp error item-not-found m-1"}, WatchNone},
 		{status("s1", 604), []string{"xmpp error item-not-found m-1"}, WatchNone},
 		{status("s1", 410), []string{"xmpp error gone m-1"}, WatchNone},
-		{status("s1", 489), []string{"xmpp error policy-violation m-1"}, WatchNone},
+		{status("s1", 489), []string{"xmpp unsubscribed"}, WatchDenied}, // RFC 8048 §5.2.2
+		{status("s1", 607), []string{"xmpp unsubscribed"}, WatchDenied},
 		{status("s1", 405), []string{"xmpp error feature-not-implemented m-1"}, WatchNone},
 		{status("s1", 501), []string{"xmpp error feature-not-implemented m-1"}, WatchNone},
 		{status("s1", 407), []string{"xmpp error registration-required m-1"}, WatchNone},
@@ -89,11 +91,11 @@ func TestEveryAnswerToTheFirstSubscribe(t *testing.T) {
 		{status("s1", 503), nil, WatchAskRetry},
 		{SubscribeAnswered{ID: "s1", Cause: cause.Timeout(nil)}, nil, WatchAskRetry},
 		{SubscribeAnswered{ID: "s1", Cause: cause.Unreachable(nil)}, []string{"xmpp error remote-server-not-found m-1"}, WatchNone},
-		{terminated("s1", ReasonNoResource), []string{"xmpp error item-not-found m-1"}, WatchNone},
-		{terminated("s1", ReasonProbation), nil, WatchAskRetry},
-		{terminated("s1", ReasonGiveUp), nil, WatchAskRetry},
+		{terminated("s1", sip.ReasonNoResource), []string{"xmpp error item-not-found m-1"}, WatchNone},
+		{terminated("s1", sip.ReasonProbation), nil, WatchAskRetry},
+		{terminated("s1", sip.ReasonGiveUp), nil, WatchAskRetry},
 		{terminated("s1", "odd"), nil, WatchAskRetry},
-		{terminated("s1", ReasonInvariant), nil, WatchAskParked},
+		{terminated("s1", sip.ReasonInvariant), nil, WatchAskParked},
 		{pendingNotify("s1"), nil, WatchPending},
 		{active("s0", "res"), nil, WatchAsking}, // of another dialog
 		{status("s0", 403), nil, WatchAsking},
@@ -112,15 +114,15 @@ func TestEveryEndOfAnActiveDialog(t *testing.T) {
 		want  []string
 		state WatchState
 	}{
-		{terminated("s1", ReasonDeactivated), []string{"sip subscribe s2"}, WatchOpening},
-		{terminated("s1", ReasonTimeout), []string{"sip subscribe s2"}, WatchOpening},
+		{terminated("s1", sip.ReasonDeactivated), []string{"sip subscribe s2"}, WatchOpening},
+		{terminated("s1", sip.ReasonTimeout), []string{"sip subscribe s2"}, WatchOpening},
 		{SubscriptionLost{ID: "s1"}, []string{"sip subscribe s2"}, WatchOpening},
-		{terminated("s1", ReasonProbation), nil, WatchRetry},
-		{terminated("s1", ReasonGiveUp), nil, WatchRetry},
-		{terminated("s1", ReasonNone), nil, WatchRetry},
-		{terminated("s1", ReasonNoResource), []string{"xmpp unavailable /res"}, WatchParked},
-		{terminated("s1", ReasonInvariant), nil, WatchParked},
-		{terminated("s1", ReasonRejected), []string{"xmpp unavailable /res", "xmpp unsubscribed"}, WatchDenied},
+		{terminated("s1", sip.ReasonProbation), nil, WatchRetry},
+		{terminated("s1", sip.ReasonGiveUp), nil, WatchRetry},
+		{terminated("s1", ""), nil, WatchRetry},
+		{terminated("s1", sip.ReasonNoResource), []string{"xmpp unavailable /res"}, WatchParked},
+		{terminated("s1", sip.ReasonInvariant), nil, WatchParked},
+		{terminated("s1", sip.ReasonRejected), []string{"xmpp unavailable /res", "xmpp unsubscribed"}, WatchDenied},
 		{pendingNotify("s1"), nil, WatchOpening},
 	} {
 		w := grantedWorld(t, "res")
@@ -145,7 +147,7 @@ func TestReSubscriptionShowsNothingToXMPP(t *testing.T) {
 
 func TestProbationWaits(t *testing.T) {
 	w := grantedWorld(t, "res")
-	e := terminated("s1", ReasonProbation)
+	e := terminated("s1", sip.ReasonProbation)
 	e.RetryAfter = 10 * time.Minute
 	w.expect(e)
 	w.after(10*time.Minute - time.Second)
@@ -156,11 +158,11 @@ func TestProbationWaits(t *testing.T) {
 // A notifier that ends every dialog at once is asked less and less often.
 func TestNoCircleWithABadNotifier(t *testing.T) {
 	w := grantedWorld(t, "res")
-	w.expect(terminated("s1", ReasonTimeout), "sip subscribe s2")
+	w.expect(terminated("s1", sip.ReasonTimeout), "sip subscribe s2")
 	sent := 0
 	for range 50 {
 		w.do(status(w.pair.sub, 200))
-		w.do(terminated(w.pair.sub, ReasonTimeout))
+		w.do(terminated(w.pair.sub, sip.ReasonTimeout))
 		require.Equal(t, WatchRetry, w.pair.watch)
 		sent += len(w.wait(w.timer.Sub(w.now)))
 	}
@@ -171,10 +173,13 @@ func TestNoCircleWithABadNotifier(t *testing.T) {
 func TestFailuresBackOffAndShowUnavailable(t *testing.T) {
 	w := grantedWorld(t, "res")
 	w.expect(SubscriptionLost{ID: "s1"}, "sip subscribe s2")
-	w.expect(SubscribeAnswered{ID: "s2", Cause: cause.Timeout(nil)}, "xmpp unavailable /res")
-	w.expect(from(mira, xmpp.PresenceProbe), "xmpp unavailable")
 	last := time.Duration(0)
-	for range 12 {
+	for n := range 12 {
+		var want []string
+		if n == 2 { // not at once: servers are restarted
+			want = []string{"xmpp unavailable /res"}
+		}
+		w.expect(SubscribeAnswered{ID: w.pair.sub, Cause: cause.Unreachable(nil)}, want...)
 		start := w.now
 		for len(w.wait(time.Second)) == 0 {
 		}
@@ -182,14 +187,18 @@ func TestFailuresBackOffAndShowUnavailable(t *testing.T) {
 		require.GreaterOrEqual(t, pause, last)
 		require.LessOrEqual(t, pause, 75*time.Minute+time.Second)
 		last = pause
-		w.expect(SubscribeAnswered{ID: w.pair.sub, Cause: cause.Unreachable(nil)})
 	}
 	require.Greater(t, last, time.Hour-time.Second)
+	w.expect(from(mira, xmpp.PresenceProbe)) // the NOTIFY would answer
+	w.expect(active(w.pair.sub, "res"), "xmpp available /res")
+	w.now = w.now.Add(time.Hour)
+	w.expect(SubscriptionLost{ID: w.pair.sub}, "sip subscribe s15") // what failed before is forgotten
+	require.Zero(t, w.pair.failures)
 }
 
 func TestVanishedUserIsTriedAtLoginAndDaily(t *testing.T) {
 	w := grantedWorld(t, "res")
-	w.expect(terminated("s1", ReasonNoResource), "xmpp unavailable /res")
+	w.expect(terminated("s1", sip.ReasonNoResource), "xmpp unavailable /res")
 	w.after(23 * time.Hour)
 	w.after(4*time.Hour, "sip subscribe s2")
 	w.expect(status("s2", 404))
@@ -303,6 +312,29 @@ func TestEmptyDocuments(t *testing.T) {
 	w.expect(active("s1", "")) // unavailable once
 }
 
+func TestForkThatEnds(t *testing.T) {
+	w := grantedWorld(t, "one")
+	e := active("s1", "two")
+	e.Fork = "b"
+	w.expect(e, "xmpp available /two")
+	e = terminated("s1", sip.ReasonTimeout)
+	e.Fork, e.Others = "b", true
+	w.expect(e, "xmpp unavailable /two")
+	require.Equal(t, "s1", w.pair.sub)
+	w.expect(active("s1", "one=dnd"), "xmpp available /one dnd")
+}
+
+func TestUnreadableDocumentChangesNothing(t *testing.T) {
+	w := grantedWorld(t, "res=away")
+	e := active("s1", "")
+	e.Document, e.Unreadable = nil, true
+	w.expect(e)
+	w.expect(from(mira, xmpp.PresenceProbe), "xmpp available /res away")
+	w = newWorld(t)
+	w.do(from(mira, xmpp.PresenceSubscribe))
+	w.expect(e, "xmpp subscribed", "xmpp unavailable") // the permission is readable
+}
+
 func TestFetchOnly(t *testing.T) {
 	w := newWorld(t)
 	w.pair.settings.FetchOnly = true
@@ -311,11 +343,11 @@ func TestFetchOnly(t *testing.T) {
 	w.expect(from(mira, xmpp.PresenceProbe), "sip fetch f2")
 	w.expect(from(mira, xmpp.PresenceProbe)) // one is under way
 	f := active("f2", "res=dnd")
-	f.State, f.Reason = DialogTerminated, ReasonTimeout
+	f.State, f.Reason = DialogTerminated, sip.ReasonTimeout
 	w.expect(f, "xmpp available /res dnd")
 	w.expect(from(mira, xmpp.PresenceProbe), "sip fetch f3")
 	w.expect(status("f3", 200))
-	w.expect(terminated("f3", ReasonTimeout), "xmpp unavailable")
+	w.expect(terminated("f3", sip.ReasonTimeout), "xmpp unavailable")
 	w.expect(from(mira, xmpp.PresenceProbe), "sip fetch f4")
 	w.expect(status("f4", 480), "xmpp unavailable")
 	w.expect(from(mira, xmpp.PresenceProbe), "sip fetch f5")
@@ -393,7 +425,7 @@ func TestStoreThatIsFull(t *testing.T) {
 
 	// What changes while a record is being written is written after it.
 	w.autoSave = false
-	w.do(terminated("s1", ReasonNoResource))
+	w.do(terminated("s1", sip.ReasonNoResource))
 	w.do(from(mira, xmpp.PresenceUnsubscribe))
 	require.Len(t, w.saves, 1)
 	require.False(t, w.pair.Idle())

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stoxgate/stoxgate/interwork/cause"
 	"github.com/stoxgate/stoxgate/mapping"
+	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/pidf"
 	"github.com/stoxgate/stoxgate/sip/watcherinfo"
 	"github.com/stoxgate/stoxgate/xmpp"
@@ -13,7 +14,7 @@ import (
 
 const (
 	// proven is how long a dialog must have lived for its end to be answered by a new one
-	// at once.
+	// at once, so that two machines cannot drive each other in circles.
 	proven = 30 * time.Second
 	// maxForks bounds the dialogs of a forked SUBSCRIBE that are told apart.
 	maxForks = 8
@@ -25,10 +26,10 @@ const (
 
 // watchDetail is what the effects of a transition need besides.
 type watchDetail struct {
-	to         xmpp.JID         // who probed
-	cause      *cause.Cause     // why it was refused
-	retryAfter time.Duration    // what the SIP side asks for
-	changes    []*xmpp.Presence // what is new
+	to      xmpp.JID          // who probed
+	refusal *xmpp.StanzaError // what she is told
+	wait    time.Duration     // until the SIP side is tried again; 0: as after a first failure
+	changes []*xmpp.Presence  // what is new
 }
 
 // applyWatch makes one transition and carries its effects out.
@@ -51,7 +52,7 @@ func (p *Pair) applyWatch(e WatchEvent, d watchDetail) {
 		p.fetch = p.ports.Fetch(p.flow)
 	}
 	if effects&WatchWait != 0 {
-		p.after(dueRetry, p.pause(d.retryAfter))
+		p.after(dueRetry, p.pause(d.wait))
 	}
 	if effects&WatchPark != 0 {
 		p.after(dueRetry, p.settings.Park+p.part(p.settings.Park/10))
@@ -66,7 +67,7 @@ func (p *Pair) applyWatch(e WatchEvent, d watchDetail) {
 		p.tell(OwedUnsubscribed)
 	}
 	if effects&WatchTellError != 0 {
-		p.tellError(d.cause)
+		p.tellError(d.refusal)
 	}
 	if effects&WatchShow != 0 {
 		p.showAll(d.to)
@@ -78,6 +79,7 @@ func (p *Pair) applyWatch(e WatchEvent, d watchDetail) {
 	switch {
 	case again:
 		p.applyWatch(failed, watchDetail{})
+		p.failedOnce()
 	case next == WatchActive && p.fetchOnly():
 		p.applyWatch(WatchLogout, watchDetail{})
 	}
@@ -107,7 +109,7 @@ func (p *Pair) watchMoved(was, next WatchState, e WatchEvent) {
 		p.peerMoved()
 	}
 	if next == WatchPending {
-		p.asked = "" // the request has arrived; what follows is no answer to it any more
+		p.fresh = false
 	}
 	auth := next.Authorisation()
 	if auth == was.Authorisation() {
@@ -120,7 +122,7 @@ func (p *Pair) watchMoved(was, next WatchState, e WatchEvent) {
 	case None:
 		p.watchAsked, p.approved = 0, false
 	case Granted, Denied:
-		p.asked, p.approved = "", false
+		p.asked, p.fresh, p.approved = "", false, false
 	}
 	if auth != Granted {
 		p.due.clear(dueGrace)
@@ -140,10 +142,11 @@ func (p *Pair) subscribe(s *xmpp.Presence) {
 		_ = p.ports.Send(p.flow, s.ErrorReply(*e), nil)
 		return
 	}
+	p.overtaken(OwedSubscribed | OwedUnsubscribed) // it would look like the answer to this one
 	p.seen()
 	if p.watch.Authorisation() != Granted {
 		p.watchAsked, p.dirty = p.now().Unix(), true
-		p.asked = s.ID
+		p.asked, p.fresh = s.ID, true
 	}
 	p.hops = uint8(hops)
 	p.applyWatch(WatchSubscribe, watchDetail{})
@@ -167,7 +170,6 @@ func (p *Pair) open() (WatchEvent, bool) {
 		return 0, false
 	}
 	if p.sub = p.ports.Subscribe(p.flow, int(p.hops)); p.sub == "" {
-		p.failures++
 		return WatchFailed, true
 	}
 	p.opened = p.clock()
@@ -177,6 +179,7 @@ func (p *Pair) open() (WatchEvent, bool) {
 // endDialog forgets the dialog; tell ends it on the wire too.
 func (p *Pair) endDialog(tell bool) {
 	if tell && p.sub != "" {
+		p.lived()
 		p.ports.Unsubscribe(p.flow, p.sub)
 	}
 	p.sub, p.forks, p.local = "", nil, false
@@ -186,16 +189,17 @@ func (p *Pair) endDialog(tell bool) {
 	}
 }
 
-// pause is how long to wait before the SIP side is tried again.
-func (p *Pair) pause(asked time.Duration) time.Duration {
-	d := p.settings.Retry << min(max(int(p.failures), 1)-1, 16)
-	if d > p.settings.RetryMax || d <= 0 {
-		d = p.settings.RetryMax
+// pause spreads a wait, so that not all come back at once.
+func (p *Pair) pause(wait time.Duration) time.Duration {
+	if wait <= 0 {
+		wait = mapping.TerminationToVerdict(sip.SubscriptionState{State: sip.SubscriptionTerminated, Reason: sip.ReasonProbation}, p.attempt()).Wait
 	}
-	if asked > 0 {
-		d = max(min(asked, p.settings.GiveUp), p.settings.Retry/2)
-	}
-	return d + p.part(d/4)
+	return wait + p.part(wait/4)
+}
+
+// attempt is what the tables of verdicts want to know.
+func (p *Pair) attempt() mapping.Watch {
+	return mapping.Watch{Granted: p.watch.Authorisation() == Granted, Attempt: int(p.failures)}
 }
 
 // answered takes the answer to a SUBSCRIBE.
@@ -204,11 +208,11 @@ func (p *Pair) answered(e SubscribeAnswered) {
 	case e.ID == "":
 	case e.ID == p.fetch && e.Cause != nil:
 		p.fetch = ""
-		if rejects(e.Cause) {
-			p.applyWatch(WatchRejected, watchDetail{cause: e.Cause})
+		p.ports.Log(p.flow).Info().Str("cause", e.Cause.Label()).Msg("fetch of presence failed")
+		if p.verdictOf(e.Cause).Tell == xmpp.PresenceUnsubscribed {
+			p.applyWatch(WatchRejected, watchDetail{})
 			return
 		}
-		p.ports.Log(p.flow).Info().Str("cause", e.Cause.Label()).Msg("fetch of presence failed")
 		p.send(mapping.ResourcesToPresences(nil, p.context(xmpp.JID{})))
 	case e.ID == p.sub && e.Cause == nil:
 		p.applyWatch(WatchAccepted, watchDetail{})
@@ -217,55 +221,69 @@ func (p *Pair) answered(e SubscribeAnswered) {
 	}
 }
 
+// verdictOf is what a failure of a SUBSCRIBE means.
+func (p *Pair) verdictOf(c *cause.Cause) mapping.WatchVerdict {
+	switch {
+	case c.Origin() != cause.OriginGateway:
+		return mapping.SubscribeStatusToVerdict(c.Status(), p.attempt())
+	case p.fresh && c.Label() == cause.Unreachable(nil).Label():
+		// A server that cannot even be reached is an answer to a new request, as it is
+		// between XMPP servers; later it is a reason to wait.
+		return mapping.SubscribeFailureToVerdict(mapping.FailureResolve, p.attempt())
+	default:
+		return mapping.SubscribeFailureToVerdict(mapping.FailureTimeout, p.attempt())
+	}
+}
+
 // refused takes a failure of the SUBSCRIBE: the subscription is over.
 func (p *Pair) refused(c *cause.Cause) {
 	p.sub = ""
 	p.ports.Log(p.flow).Info().Str("cause", c.Label()).Stringer("state", p.watch).Msg("subscription refused")
-	d := watchDetail{cause: c, retryAfter: c.Status().RetryAfter}
-	switch {
-	case rejects(c):
-		p.applyWatch(WatchRejected, d)
-	case p.ours:
+	v := p.verdictOf(c)
+	said := c.Origin() == cause.OriginSIP && (c.Status().Code == 403 || c.Status().Code/100 == 6)
+	if p.ours && !said {
 		// Most phones take no SUBSCRIBE for presence, and say so in many ways or not at
 		// all. We are the presence agent of our own domain.
 		p.ports.Silent()
 		p.local = true
 		p.ports.WatchLocal(true)
-	case !passing(c), p.asked != "" && c.Origin() == cause.OriginGateway && c.Label() == cause.Unreachable(nil).Label():
-		// A server that cannot even be reached is an answer to a new request, as it is
-		// between XMPP servers; later it is a reason to wait.
+		return
+	}
+	p.judged(v)
+}
+
+// judged carries out what the tables say about the end of a subscription.
+func (p *Pair) judged(v mapping.WatchVerdict) {
+	d := watchDetail{refusal: v.Error, wait: v.Wait}
+	if v.Retry == mapping.RetryLonger {
+		d.wait = 0 // the wire has tried that
+	}
+	switch {
+	case v.Tell == xmpp.PresenceUnsubscribed:
+		p.applyWatch(WatchRejected, d)
+	case v.Retry == mapping.RetryLogin, v.Tell == xmpp.PresenceError:
 		p.applyWatch(WatchRefused, d)
 	default:
-		p.failures = min(p.failures+1, 200)
-		p.applyWatch(WatchFailed, d)
+		event := WatchFailed
+		if v.Tell == xmpp.PresenceUnavailable {
+			event = WatchMissed
+		}
+		p.applyWatch(event, d)
+		p.failedOnce()
 	}
 }
 
-// rejects tells the answers that are about the authorisation (spec §3.1 row 6).
-func rejects(c *cause.Cause) bool {
-	if c.Origin() != cause.OriginSIP {
-		return false
-	}
-	switch c.Status().Code {
-	case 403, 603, 607:
-		return true
-	}
-	return false
-}
+// failedOnce counts attempts in a row that came to nothing.
+func (p *Pair) failedOnce() { p.failures = min(p.failures+1, 200) }
 
-// passing tells failures that may be over the next time.
-func passing(c *cause.Cause) bool {
-	if c.Origin() == cause.OriginGateway {
-		return true
-	}
-	code := c.Status().Code
-	switch code {
-	case 408, 413, 480, 481, 486, 487, 491, 600:
-		return true
-	case 501, 505, 513:
+// lived tells whether the dialog that is over lived long enough to be followed by another
+// at once; if so, what failed before it is forgotten.
+func (p *Pair) lived() bool {
+	if p.clock()-p.opened < proven {
 		return false
 	}
-	return code/100 == 5 || c.Status().RetryAfter > 0
+	p.failures = 0
+	return true
 }
 
 // notified takes a NOTIFY.
@@ -279,15 +297,15 @@ func (p *Pair) notified(e *Notified) {
 	case e.ID != p.sub:
 		return // a word of a dialog that is over
 	}
-	switch e.State {
-	case DialogPending:
-		p.failures = 0
-		p.applyWatch(WatchUndecided, watchDetail{})
-	case DialogActive:
-		p.failures = 0
-		p.applyWatch(WatchApproved, watchDetail{changes: p.take(e)})
-	case DialogTerminated:
+	switch {
+	case e.State == DialogTerminated && e.Others: // one of several: what it told counts no more
+		p.send(p.takeDocument(nil, p.source(e.Fork), ""))
+	case e.State == DialogTerminated:
 		p.ended(e)
+	case e.State == DialogActive:
+		p.applyWatch(WatchApproved, watchDetail{changes: p.take(e)})
+	default:
+		p.applyWatch(WatchUndecided, watchDetail{})
 	}
 }
 
@@ -295,19 +313,23 @@ func (p *Pair) notified(e *Notified) {
 func (p *Pair) ended(e *Notified) {
 	p.sub = ""
 	p.ports.Log(p.flow).Debug().Str("reason", string(e.Reason)).Stringer("state", p.watch).Msg("subscription ended")
-	d := watchDetail{retryAfter: e.RetryAfter}
-	switch e.Reason {
-	case ReasonRejected:
+	long := p.lived()
+	v := mapping.TerminationToVerdict(sip.SubscriptionState{State: sip.SubscriptionTerminated, Reason: e.Reason, RetryAfter: e.RetryAfter}, p.attempt())
+	d := watchDetail{refusal: v.Error, wait: v.Wait}
+	switch {
+	case v.Tell == xmpp.PresenceUnsubscribed:
 		p.applyWatch(WatchRejected, d)
-	case ReasonNoResource:
-		d.cause = cause.NotFound("There is no such SIP user")
+	case v.Tell == xmpp.PresenceError, v.Retry == mapping.RetryLogin && v.Tell == xmpp.PresenceUnavailable:
 		p.applyWatch(WatchVanished, d)
-	case ReasonInvariant:
+	case v.Retry == mapping.RetryLogin:
 		p.applyWatch(WatchFrozen, d)
-	case ReasonDeactivated, ReasonTimeout:
-		p.anew(WatchEnded, d)
-	default: // probation, giveup, none, and what the standard does not know
+	case v.Wait == 0 && long:
+		p.applyWatch(WatchEnded, d)
+	default:
 		p.applyWatch(WatchDeferred, d)
+		if !long {
+			p.failedOnce()
+		}
 	}
 }
 
@@ -320,17 +342,12 @@ func (p *Pair) lost(id string) {
 		return
 	}
 	p.sub = ""
-	p.anew(WatchLost, watchDetail{})
-}
-
-// anew is for the events that open a new dialog at once; not so if the old one has just
-// begun.
-func (p *Pair) anew(e WatchEvent, d watchDetail) {
-	if p.clock()-p.opened < proven {
-		p.failures = min(p.failures+1, 200)
-		e = WatchDeferred
+	if p.lived() {
+		p.applyWatch(WatchLost, watchDetail{})
+		return
 	}
-	p.applyWatch(e, d)
+	p.applyWatch(WatchDeferred, watchDetail{})
+	p.failedOnce()
 }
 
 // source numbers the dialogs of a forked SUBSCRIBE. The first NOTIFY of a subscription
@@ -354,6 +371,9 @@ func (p *Pair) source(fork string) uint32 {
 
 // take keeps what a NOTIFY tells and gives what is new.
 func (p *Pair) take(e *Notified) []*xmpp.Presence {
+	if e.Unreadable {
+		return nil
+	}
 	return p.takeDocument(e.Document, p.source(e.Fork), e.Lang)
 }
 
@@ -379,7 +399,7 @@ func (p *Pair) takeDocument(d *pidf.Document, source uint32, lang string) []*xmp
 // fetched shows what a fetch brought; nothing of it is kept.
 func (p *Pair) fetched(e *Notified) {
 	p.fetch = ""
-	if e.State == DialogTerminated && e.Reason == ReasonRejected {
+	if e.State == DialogTerminated && e.Reason == sip.ReasonRejected {
 		p.applyWatch(WatchRejected, watchDetail{})
 		return
 	}
@@ -388,6 +408,9 @@ func (p *Pair) fetched(e *Notified) {
 	}
 	var rs mapping.Resources
 	c := p.context(xmpp.JID{})
+	if e.Unreadable {
+		return
+	}
 	if e.Document != nil && e.State != DialogPending {
 		c.Lang = e.Lang
 		rs = mapping.PIDFToPresences(nil, e.Document, c).Resources
@@ -442,8 +465,8 @@ func (p *Pair) send(list []*xmpp.Presence) {
 // sendLater is for a link that is up and whose queue is full; one that is down calls by
 // itself.
 func (p *Pair) sendLater() {
-	if p.ports.LinkUp() && !p.due.has(dueAnnounce) {
-		p.after(dueAnnounce, sendAgain+p.part(sendAgain))
+	if p.ports.LinkUp() && !p.due.has(dueAnnounce) && !p.due.has(dueResend) {
+		p.after(dueResend, sendAgain+p.part(sendAgain))
 	}
 }
 
@@ -471,15 +494,14 @@ func (p *Pair) tellGone() {
 
 // tellError answers her subscribe; if that is impossible now, a later unsubscribed says
 // the same.
-func (p *Pair) tellError(c *cause.Cause) {
-	if c == nil {
-		c = cause.NotFound("")
+func (p *Pair) tellError(e *xmpp.StanzaError) {
+	if e == nil {
+		e = xmpp.NewStanzaError(xmpp.ConditionItemNotFound, "")
 	}
 	user, contact := p.ports.Addresses()
-	e := c.StanzaError()
 	id := p.asked
 	p.asked = ""
-	if err := p.ports.Send(p.flow, &xmpp.Presence{From: contact, To: user, ID: id, Type: xmpp.PresenceError, Error: &e}, nil); err != nil {
+	if err := p.ports.Send(p.flow, &xmpp.Presence{From: contact, To: user, ID: id, Type: xmpp.PresenceError, Error: e}, nil); err != nil {
 		p.owe(OwedUnsubscribed)
 	}
 }
@@ -533,6 +555,13 @@ func (p *Pair) tell(what Owed) {
 // owe remembers a stanza for when the link is up, unless it was overtaken.
 func (p *Pair) owe(what Owed) {
 	p.owed, p.dirty = p.owed&^opposite(what)|what, true
+}
+
+// overtaken drops what is owed and makes no sense after what she sent.
+func (p *Pair) overtaken(what Owed) {
+	if p.owed&what != 0 {
+		p.owed, p.dirty = p.owed&^what, true
+	}
 }
 
 // pay sends what is owed.

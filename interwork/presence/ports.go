@@ -6,6 +6,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/stoxgate/stoxgate/mapping"
+	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/watcherinfo"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
@@ -65,19 +66,7 @@ func (s DialogState) String() string {
 }
 
 // Reason is the reason parameter of a terminated subscription (RFC 6665 §4.1.3).
-type Reason string
-
-// The reasons of the standard.
-const (
-	ReasonNone        Reason = ""
-	ReasonDeactivated Reason = "deactivated"
-	ReasonProbation   Reason = "probation"
-	ReasonRejected    Reason = "rejected"
-	ReasonTimeout     Reason = "timeout"
-	ReasonGiveUp      Reason = "giveup"
-	ReasonNoResource  Reason = "noresource"
-	ReasonInvariant   Reason = "invariant"
-)
+type Reason = sip.EventReason
 
 // Notification is what the dialog of a SIP watcher is told.
 type Notification struct {
@@ -141,7 +130,9 @@ type Ports interface {
 	Presentity() Presentity
 	// Subscribe begins a subscription to his presence and gives its id, under which
 	// [SubscribeAnswered], [Notified] and [SubscriptionLost] come; "" when it cannot be.
-	// hops bounds how many gateways it may pass, 0 for no bound of its own.
+	// The wire refreshes it, answers challenges and 423, and ends it for good with the
+	// first of: an answer that is no 2xx, a NOTIFY that terminates its last dialog, a loss.
+	// When to subscribe anew is decided here. hops is Max-Forwards, 0 for no bound.
 	Subscribe(flow string, hops int) (id string)
 	// Refresh asks for the state again, inside the subscription.
 	Refresh(flow, id string)
@@ -183,8 +174,6 @@ type Ports interface {
 // Settings is what an operator may decide about presence. A zero field means its default.
 type Settings struct {
 	Grace     time.Duration // how long dialogs outlive her last resource; 60 s
-	Retry     time.Duration // the first pause before the SIP side is tried again; 60 s
-	RetryMax  time.Duration // the longest; 1 h
 	Park      time.Duration // the pause when there is nothing to subscribe to; 24 h
 	GiveUp    time.Duration // how long a decision is awaited; 7 days
 	AskAgain  time.Duration // how often an XMPP user is asked the same at most; 24 h
@@ -207,9 +196,16 @@ func (s Settings) WithDefaults() *Settings {
 		v *time.Duration
 		d time.Duration
 	}{
-		{&s.Grace, time.Minute}, {&s.Retry, time.Minute}, {&s.RetryMax, time.Hour}, {&s.Park, day}, {&s.GiveUp, 7 * day},
-		{&s.AskAgain, day}, {&s.DenyFor, 30 * day}, {&s.ProbeWait, 2 * time.Second}, {&s.Settle, 200 * time.Millisecond},
-		{&s.Confirm, time.Minute}, {&s.Spread, 30 * time.Second}, {&s.Unseen, 7 * day},
+		{&s.Grace, time.Minute},
+		{&s.Park, day},
+		{&s.GiveUp, 7 * day},
+		{&s.AskAgain, day},
+		{&s.DenyFor, 30 * day},
+		{&s.ProbeWait, 2 * time.Second},
+		{&s.Settle, 200 * time.Millisecond},
+		{&s.Confirm, time.Minute},
+		{&s.Spread, 30 * time.Second},
+		{&s.Unseen, 7 * day},
 	} {
 		if *f.v == 0 {
 			*f.v = f.d

@@ -115,7 +115,7 @@ func TestErrorsToTheQuestion(t *testing.T) {
 		auth Authorisation
 	}{
 		xmpp.ConditionItemNotFound:         {"notify d1 terminated;noresource", None},
-		xmpp.ConditionServiceUnavailable:   {"notify d1 terminated;noresource", None},
+		xmpp.ConditionServiceUnavailable:   {"notify d1 terminated;rejected", Denied},
 		xmpp.ConditionRemoteServerTimeout:  {"notify d1 terminated;probation;5m0s", None},
 		xmpp.ConditionRemoteServerNotFound: {"notify d1 terminated;probation;5m0s", None},
 		xmpp.ConditionForbidden:            {"notify d1 terminated;rejected", Denied},
@@ -258,7 +258,7 @@ func TestWhatIsOwedIsSentWhenTheLinkIsBack(t *testing.T) {
 	require.Zero(t, w.stored.Owed)
 
 	w.link = false
-	w.expect(terminated("s1", ReasonRejected))
+	w.expect(terminated("s1", sip.ReasonRejected))
 	w.link = true
 	w.expect(LinkUp{})
 	w.after(30*time.Second, "xmpp unsubscribed", "xmpp unavailable /res")
@@ -293,4 +293,16 @@ func TestStanzaThatWasNotWrittenIsSentAgain(t *testing.T) {
 	w.expect(Removed{Direction: Sharing})
 	w.sendErr = nil
 	w.after(5*time.Second, "xmpp available /res dnd")
+
+	// A probe that was not sent proves nothing.
+	w = sharedWorld(t)
+	w.sendErr = errors.New("queue full")
+	w.expect(LinkUp{})
+	w.after(5 * time.Minute)
+	w.sendErr = nil
+	w.after(5*time.Second, "xmpp probe")
+	w.expect(LinkUp{}) // and the link was away once more
+	w.after(20*time.Second, "xmpp probe")
+	w.after(45 * time.Second)
+	w.after(15*time.Second, "notify d1 active [desk-]")
 }

@@ -92,12 +92,15 @@ const (
 	WatchUndecided
 	// WatchApproved: NOTIFY active.
 	WatchApproved
-	// WatchRejected: 403, 603 or 607, or NOTIFY terminated;reason=rejected.
+	// WatchRejected: an answer that is about the authorisation, such as 403 and 603, or
+	// NOTIFY terminated;reason=rejected.
 	WatchRejected
-	// WatchRefused: a final answer that repeating does not change, such as 404 and 489.
+	// WatchRefused: another answer that repeating does not change, such as 404.
 	WatchRefused
 	// WatchFailed: no answer, or one that may be another next time.
 	WatchFailed
+	// WatchMissed: the same, for so long that what was shown is not true any more.
+	WatchMissed
 	// WatchEnded: NOTIFY terminated with deactivated or timeout.
 	WatchEnded
 	// WatchDeferred: NOTIFY terminated with probation, giveup, or a reason that is none of
@@ -120,7 +123,7 @@ const (
 
 var watchEventNames = [...]string{
 	"subscribe", "unsubscribe", "probed", "login", "logout", "accepted", "undecided", "approved", "rejected",
-	"refused", "failed", "ended", "deferred", "vanished", "frozen", "lost", "due", "given-up",
+	"refused", "failed", "missed", "ended", "deferred", "vanished", "frozen", "lost", "due", "given-up",
 }
 
 func (e WatchEvent) String() string { return name(watchEventNames[:], int(e)) }
@@ -176,6 +179,7 @@ func (f WatchEffects) String() string { return setName(watchEffectNames[:], uint
 //	asking      --rejected-->     denied      tell-unsubscribed
 //	asking      --refused-->      none        tell-error
 //	asking      --failed-->       ask-retry   wait
+//	asking      --missed-->       ask-retry   wait
 //	asking      --ended-->        asking      open
 //	asking      --deferred-->     ask-retry   wait
 //	asking      --vanished-->     none        tell-error             (there is no such user)
@@ -207,7 +211,8 @@ func (f WatchEffects) String() string { return setName(watchEffectNames[:], uint
 //	opening     --approved-->     active      show-changes
 //	opening     --rejected-->     denied      tell-gone tell-unsubscribed
 //	opening     --refused-->      parked      park tell-gone
-//	opening     --failed-->       retry       wait tell-gone
+//	opening     --failed-->       retry       wait
+//	opening     --missed-->       retry       wait tell-gone
 //	opening     --ended-->        opening     open
 //	opening     --deferred-->     retry       wait
 //	opening     --vanished-->     parked      park tell-gone
@@ -223,6 +228,7 @@ func (f WatchEffects) String() string { return setName(watchEffectNames[:], uint
 //	active      --rejected-->     denied      tell-gone tell-unsubscribed
 //	active      --refused-->      parked      park tell-gone
 //	active      --failed-->       opening     open
+//	active      --missed-->       opening     open
 //	active      --ended-->        opening     open
 //	active      --deferred-->     retry       wait
 //	active      --vanished-->     parked      park tell-gone
@@ -351,7 +357,7 @@ func nextAsking(s WatchState, e WatchEvent) (WatchState, WatchEffects) {
 		return WatchDenied, WatchTellUnsubscribed
 	case WatchRefused, WatchVanished:
 		return WatchNone, WatchTellError
-	case WatchFailed, WatchDeferred:
+	case WatchFailed, WatchMissed, WatchDeferred:
 		return WatchAskRetry, WatchWait
 	case WatchEnded, WatchLost:
 		return WatchAsking, WatchOpen
@@ -385,11 +391,14 @@ func nextWatching(s WatchState, e WatchEvent) (WatchState, WatchEffects) {
 		return WatchDenied, WatchTellGone | WatchTellUnsubscribed
 	case WatchRefused, WatchVanished:
 		return WatchParked, WatchPark | WatchTellGone
-	case WatchFailed:
-		if s == WatchOpening {
+	case WatchFailed, WatchMissed:
+		switch {
+		case s == WatchActive:
+			return WatchOpening, WatchOpen
+		case e == WatchMissed:
 			return WatchRetry, WatchWait | WatchTellGone
 		}
-		return WatchOpening, WatchOpen
+		return WatchRetry, WatchWait
 	case WatchEnded, WatchLost:
 		return WatchOpening, WatchOpen
 	case WatchDeferred:

@@ -2,14 +2,11 @@ package presence
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
-	"time"
 
+	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/watcherinfo"
-	"github.com/stoxgate/stoxgate/xmpp"
 )
 
 // MayWatchWatchers tells who may subscribe to presence.winfo of an AOR of ours: its owner
@@ -22,44 +19,38 @@ func MayWatchWatchers(subscriber, resource sip.URI) bool {
 // pairs of the AOR tell it by Ports.Watched. It may be used by many goroutines.
 type Watchers struct {
 	mu    sync.Mutex
-	list  map[xmpp.JID]*watcherinfo.Watcher
-	since map[xmpp.JID]time.Time
+	list  []mapping.Watcher
 	feeds []*WatcherFeed
-	next  uint64 // id
 }
 
 // WatcherFeed is one subscription to presence.winfo of the AOR.
 type WatcherFeed struct {
-	w       *Watchers
-	changed map[xmpp.JID]watcherinfo.Watcher
-	full    bool
+	w    *Watchers
+	told []mapping.Watcher // what the subscriber knows
+	over []mapping.Watcher // who left since
+	full bool              // it knows nothing yet
 }
 
-// Update takes the state of one watcher; uri is what the phone may show and call, such as
-// "sip:mira@chat.harbor.example".
-func (w *Watchers) Update(user xmpp.JID, uri string, s watcherinfo.Status, e watcherinfo.Event, now time.Time) {
-	user = user.Bare()
+// Update takes the state of one watcher, who is known by the URI. Since is kept from the
+// first time.
+func (w *Watchers) Update(x mapping.Watcher) {
+	key := x.URI.Key()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.list == nil {
-		w.list, w.since = map[xmpp.JID]*watcherinfo.Watcher{}, map[xmpp.JID]time.Time{}
+	i := slices.IndexFunc(w.list, func(o mapping.Watcher) bool { return o.URI.Key() == key })
+	if i >= 0 {
+		x.Since = w.list[i].Since
 	}
-	x := w.list[user]
-	if x == nil {
-		if s == watcherinfo.Terminated {
-			return
+	switch {
+	case x.Status != watcherinfo.Terminated && i < 0:
+		w.list = append(w.list, x)
+	case x.Status != watcherinfo.Terminated:
+		w.list[i] = x
+	case i >= 0: // told once
+		w.list = slices.Delete(w.list, i, i+1)
+		for _, f := range w.feeds {
+			f.over = append(f.over, x)
 		}
-		w.next++
-		x = &watcherinfo.Watcher{ID: "w" + strconv.FormatUint(w.next, 36)}
-		w.list[user], w.since[user] = x, now
-	}
-	x.URI, x.Status, x.Event = uri, s, e
-	if s == watcherinfo.Terminated { // told once
-		delete(w.list, user)
-		defer delete(w.since, user)
-	}
-	for _, f := range w.feeds {
-		f.changed[user] = *x
 	}
 }
 
@@ -74,7 +65,7 @@ func (w *Watchers) Len() int {
 func (w *Watchers) Subscribe() *WatcherFeed {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	f := &WatcherFeed{w: w, changed: map[xmpp.JID]watcherinfo.Watcher{}, full: true}
+	f := &WatcherFeed{w: w, full: true}
 	w.feeds = append(w.feeds, f)
 	return f
 }
@@ -93,37 +84,15 @@ func (f *WatcherFeed) Close() {
 	f.w.feeds = slices.DeleteFunc(f.w.feeds, func(o *WatcherFeed) bool { return o == f })
 }
 
-// Changed tells whether there is anything to tell.
-func (f *WatcherFeed) Changed() bool {
+// Next is the document that the subscriber is told next: all watchers in the first one and
+// when c asks for that, else those that have changed. changed is false when there is
+// nothing to tell.
+func (f *WatcherFeed) Next(c mapping.WatchersContext) (d *watcherinfo.Document, changed bool) {
 	f.w.mu.Lock()
 	defer f.w.mu.Unlock()
-	return f.full || len(f.changed) > 0
-}
-
-// Next is what the subscriber is told next: all watchers, when that is asked for (in the
-// first notification and after a refresh), else those that have changed.
-func (f *WatcherFeed) Next(all bool, now time.Time) (list []watcherinfo.Watcher, full bool) {
-	f.w.mu.Lock()
-	defer f.w.mu.Unlock()
-	full = all || f.full
-	f.full = false
-	add := func(user xmpp.JID, x watcherinfo.Watcher) {
-		if since, ok := f.w.since[user]; ok {
-			x.Subscribed = max(now.Sub(since), 0).Truncate(time.Second)
-		}
-		list = append(list, x)
-	}
-	if full {
-		for user, x := range f.w.list {
-			add(user, *x)
-		}
-	}
-	for user, x := range f.changed {
-		if !full || x.Status == watcherinfo.Terminated {
-			add(user, x)
-		}
-	}
-	clear(f.changed)
-	slices.SortFunc(list, func(a, b watcherinfo.Watcher) int { return strings.Compare(a.ID, b.ID) })
-	return list, full
+	c.Full = c.Full || f.full
+	next := slices.Clone(f.w.list)
+	d, changed = mapping.WatchersToInfo(f.told, append(next[:len(next):len(next)], f.over...), c)
+	f.told, f.over, f.full = next, nil, false
+	return d, changed
 }

@@ -209,3 +209,28 @@ func BenchmarkPutAuthorisation(b *testing.B) {
 	shut(b, s)
 	b.ReportMetric(float64(cpuTime()-before)/float64(b.N), "cpu-ns/op")
 }
+
+// BenchmarkReadPresence is the start: one row of each table, of 20,000.
+func BenchmarkReadPresence(b *testing.B) {
+	const rows = 20_000
+	s := open(b, Config{Dir: b.TempDir(), Queue: 2*rows + 1})
+	w := &wait{TB: b}
+	for i := range rows {
+		w.check(s.PutAuthorisation(AuthorisationRow{
+			JID: fmt.Sprintf("u%d@chat.example", i), AOR: "sip:otto@sip.example", Watch: "granted", Share: "granted", Wanted: true, Shown: []string{"1a 2b sip"},
+		}, w.done()))
+		w.check(s.PutEventDialog(EventDialogRow{
+			Kind: "watcher", ID: fmt.Sprintf("tag%d", i), JID: fmt.Sprintf("u%d@chat.example", i), AOR: "sip:otto@sip.example",
+			Record: make([]byte, 700), Expires: time.Now().Add(time.Hour),
+		}, w.done()))
+	}
+	w.wg.Wait()
+	b.ReportAllocs()
+	b.ResetTimer()
+	read := 0
+	for read < b.N {
+		w.check(s.Authorisations(b.Context(), func(AuthorisationRow) error { read++; return nil }))
+		w.check(s.EventDialogs(b.Context(), func(EventDialogRow) error { return nil }))
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(read), "ns/pair")
+}

@@ -111,7 +111,7 @@ func newBenchNotifier(b testing.TB, sender Sender, count int, transport, addr st
 		}
 		st, s := n.take(&a, sip.NameAddr{})
 		require.Equal(b, 200, st.Code)
-		s.settle()
+		s.answered()
 		list[i] = s
 	}
 	return n, list
@@ -170,20 +170,103 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestNotifierMemory: a subscription must cost less than 1 KB, tables and timers
-// included. The peers are UDP phones with rport, which need a flow each.
-func TestNotifierMemory(t *testing.T) {
-	count := 100_000
-	if raceEnabled || testing.Short() {
-		count = 5_000
+// resident is the memory of this process in bytes, 0 where it cannot be known.
+func resident() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
 	}
+	var all, pages int64
+	if _, err := fmt.Sscan(string(b), &all, &pages); err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// newBenchWatches makes restored watches: one active dialog each, record-routed.
+func newBenchWatches(b testing.TB, sender Sender, count int) *Subscriber {
+	b.Helper()
+	s, err := NewSubscriber(SubscriberConfig{Sender: sender, Limits: Limits{Total: -1}})
+	require.NoError(b, err)
+	owner := &fakeWatcher{}
+	for i := range count {
+		_, err := s.Restore(WatchRecord{
+			From: fmt.Sprintf("sip:mira%d@chat.harbor.example", i%1000), To: fmt.Sprintf("sip:otto%d@voice.quay.example", i), Package: "presence",
+			Accept: pidfType, Ask: 3600, State: "active", CallID: fmt.Sprintf("%032x@node1.harbor.example", i), LocalTag: fmt.Sprintf("%016x", i),
+			Contact: "sip:mira@198.51.100.7:5060", Dialogs: []DialogRecord{{
+				RemoteTag: fmt.Sprintf("%016x", i*7), Target: "sip:presence@203.0.113.9:5060;transport=udp", Routes: "<sip:203.0.113.8;lr;ftag=1>",
+				State: "active", Expires: time.Now().Add(time.Duration(i%3600) * time.Second),
+			}},
+		}, owner, nil)
+		require.NoError(b, err)
+	}
+	return s
+}
+
+const mostBytes = 1024
+
+// TestMemory: a subscription, ours or theirs, must cost less than 1 KB, tables and timers
+// included. The watchers are UDP phones with rport, which need a flow each.
+func TestMemory(t *testing.T) {
+	const count = 5_000
 	newBenchNotifier(t, &fakeSender{}, 10, "udp", "") // what is made once
 	before := heap()
 	n, list := newBenchNotifier(t, &fakeSender{}, count, "udp", "")
-	each := (heap() - before) / int64(count)
+	each := (heap() - before) / count
 	t.Logf("%d bytes per subscription", each)
-	require.Less(t, each, int64(1024))
+	require.Less(t, each, int64(mostBytes))
 	require.Equal(t, count, n.Len())
 	require.NotNil(t, list[0].flow)
 	runtime.KeepAlive(list)
+
+	before = heap()
+	s := newBenchWatches(t, &fakeSender{}, count)
+	each = (heap() - before) / count
+	t.Logf("%d bytes per watch", each)
+	require.Less(t, each, int64(mostBytes))
+	require.Equal(t, count, s.Len())
+}
+
+// BenchmarkSubscribe takes SUBSCRIBEs without a wire: go test -run '^$' -bench
+// 'Subscribe|Restore' -benchtime 100000x ./sip/event
+func BenchmarkSubscribe(b *testing.B) {
+	before, rss := heap(), resident()
+	b.ReportAllocs()
+	b.ResetTimer()
+	n, list := newBenchNotifier(b, &fakeSender{}, b.N, "udp", "")
+	b.StopTimer()
+	b.ReportMetric(float64(heap()-before)/float64(b.N), "heap-B/sub")
+	b.ReportMetric(float64(resident()-rss)/float64(b.N), "rss-B/sub")
+	runtime.KeepAlive(list)
+	runtime.KeepAlive(n)
+}
+
+// BenchmarkRestoreSubscriptions brings back what a store has kept.
+func BenchmarkRestoreSubscriptions(b *testing.B) {
+	_, list := newBenchNotifier(b, &fakeSender{}, b.N, "udp", "")
+	records := make([]Record, len(list))
+	for i, s := range list {
+		records[i] = s.Record()
+	}
+	n, _ := newBenchNotifier(b, &fakeSender{}, 0, "udp", "")
+	b.ReportAllocs()
+	b.ResetTimer()
+	for _, r := range records {
+		if _, err := n.Restore(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+	require.Equal(b, b.N, n.Len())
+}
+
+// BenchmarkRestoreWatches is the same for subscriptions of ours.
+func BenchmarkRestoreWatches(b *testing.B) {
+	before := heap()
+	b.ReportAllocs()
+	b.ResetTimer()
+	s := newBenchWatches(b, &fakeSender{}, b.N)
+	b.StopTimer()
+	b.ReportMetric(float64(heap()-before)/float64(b.N), "heap-B/watch")
+	require.Equal(b, b.N, s.Len())
 }

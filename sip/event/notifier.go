@@ -274,12 +274,12 @@ func (n *Notifier) Handle(in *ua.Inbound, watcher sip.NameAddr) {
 	st, s := n.take(&a, watcher)
 	_ = in.Respond(st) // a failure is logged there; the subscription stands all the same
 	if s != nil {
-		s.settle()
+		s.answered()
 	}
 }
 
 // take judges a SUBSCRIBE in the order of RFC 3261 §8.2 and RFC 6665 §4.2.1. The
-// subscription, if any, is to be settled after the answer.
+// subscription, if any, is held until it is told that the answer went out.
 func (n *Notifier) take(a *arrival, watcher sip.NameAddr) (sip.Status, *Subscription) {
 	event, ok := eventOf(a.req)
 	pkg, id := n.packages[event.Package], event.ID
@@ -369,7 +369,7 @@ func (n *Notifier) subscribe(a *arrival, pkg *Package, sub *Subscribe) (sip.Stat
 			return *adm.Refuse, nil
 		}
 	}
-	s := &Subscription{n: n, pkg: pkg, tag: a.tag, accept: unique.Make(strings.Join(sub.Accept, ", ")), pair: pairOf(sub), urgent: true}
+	s := &Subscription{n: n, pkg: pkg, tag: a.tag, accept: unique.Make(strings.Join(sub.Accept, ", ")), pair: pairOf(sub), urgent: true, held: 1}
 	s.watcher = hashOf(sub.Watcher.URI.Key())
 	var contact sip.URI
 	if n.cfg.Contact != nil {
@@ -536,6 +536,7 @@ func (n *Notifier) refresh(a *arrival, pkg *Package, id, tag string) (sip.Status
 		return unknown, nil
 	}
 	s.remoteSeq = seq
+	s.held++
 	if found {
 		s.retarget(p)
 	}

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -23,6 +22,13 @@ type fakeOwner struct {
 	last       Subscribed
 	subscribed func(Subscribed)
 	refreshed  func(*Subscription, Refreshed)
+}
+
+// on sets what the owner does; nil: nothing.
+func (o *fakeOwner) on(subscribed func(Subscribed), refreshed func(*Subscription, Refreshed)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.subscribed, o.refreshed = subscribed, refreshed
 }
 
 func (o *fakeOwner) Subscribed(s Subscribed) {
@@ -110,7 +116,7 @@ func (d *desk) sendFrom(mod func(*arrival), change ...string) sip.Status {
 	mod(&a)
 	st, s := d.n.take(&a, sip.NameAddr{})
 	if s != nil {
-		s.settle()
+		s.answered()
 	}
 	return st
 }
@@ -151,7 +157,7 @@ func TestSubscribeAnswers(t *testing.T) {
 		{"unknown package", []string{"Event: conference"}, 489, []string{"Allow-Events: presence, presence.winfo"}},
 		{"packages are case-sensitive", []string{"Event: Presence"}, 489, nil},
 		{"no event", []string{"Event:"}, 489, nil},
-		{"broken event", []string{"Event: pre sence"}, 489, nil},
+		{"broken event", []string{"Event: pres ence"}, 489, nil},
 		{"compact event", []string{"Event:", "o: presence"}, 200, nil},
 		{"event id", []string{"Event: presence;id=7"}, 200, nil},
 		{"two events", []string{"Event: presence", "o: presence"}, 489, nil},
@@ -449,7 +455,7 @@ func TestRefresh(t *testing.T) {
 		require.NoError(t, s.Notify(active("1")))
 		pass(time.Second)
 		d.net.requests()
-		d.owner.refreshed = func(s *Subscription, _ Refreshed) { require.NoError(t, s.Notify(active("2"))) }
+		d.owner.on(nil, func(s *Subscription, _ Refreshed) { require.NoError(t, s.Notify(active("2"))) })
 
 		pass(500 * time.Second)
 		st := d.send(inDialog(s, 5, "Expires: 300", "Contact: <sip:otto@192.0.2.9:5060;ob>", "Record-Route: <sip:late.example;lr>")...)
@@ -482,7 +488,7 @@ func TestRefresh(t *testing.T) {
 		// A change that waits for the interval goes out with the answer to a refresh.
 		pass(time.Second)
 		require.NoError(t, s.Notify(active("waits")))
-		d.owner.refreshed = nil
+		d.owner.on(nil, nil)
 		require.Equal(t, 200, d.send(inDialog(s, 7)...).Code)
 		pass(0)
 		require.Equal(t, "waits", string(d.net.one(t).Body()))
@@ -536,14 +542,39 @@ func TestNotifyAnswers(t *testing.T) {
 		want   string
 		sent   int // NOTIFYs within ten minutes
 	}{
-		{nil, 200, lives, 1}, {nil, 202, lives, 1}, {nil, 204, lives, 1},
-		{nil, 404, gone, 1}, {nil, 405, gone, 1}, {nil, 410, gone, 1}, {nil, 416, gone, 1}, {nil, 480, gone, 1},
-		{nil, 481, gone, 1}, {nil, 482, gone, 1}, {nil, 483, gone, 1}, {nil, 484, gone, 1}, {nil, 485, gone, 1},
-		{nil, 489, gone, 1}, {nil, 501, gone, 1}, {nil, 604, gone, 1},
-		{nil, 408, lost, 1}, {silent, 0, lost, 1},
-		{nil, 400, lives, 1}, {nil, 401, lives, 1}, {nil, 403, lives, 1}, {nil, 406, lives, 1}, {nil, 413, lives, 1},
-		{nil, 415, lives, 1}, {nil, 420, lives, 1}, {nil, 488, lives, 1}, {nil, 603, lives, 1}, {nil, 302, lives, 1},
-		{nil, 500, lives, 4}, {nil, 503, lives, 4}, {nil, 486, lives, 4}, {nil, 491, lives, 4}, {nil, 600, lives, 4},
+		{nil, 200, lives, 1},
+		{nil, 202, lives, 1},
+		{nil, 204, lives, 1},
+		{nil, 404, gone, 1},
+		{nil, 405, gone, 1},
+		{nil, 410, gone, 1},
+		{nil, 416, gone, 1},
+		{nil, 480, gone, 1},
+		{nil, 481, gone, 1},
+		{nil, 482, gone, 1},
+		{nil, 483, gone, 1},
+		{nil, 484, gone, 1},
+		{nil, 485, gone, 1},
+		{nil, 489, gone, 1},
+		{nil, 501, gone, 1},
+		{nil, 604, gone, 1},
+		{nil, 408, lost, 1},
+		{silent, 0, lost, 1},
+		{nil, 400, lives, 1},
+		{nil, 401, lives, 1},
+		{nil, 403, lives, 1},
+		{nil, 406, lives, 1},
+		{nil, 413, lives, 1},
+		{nil, 415, lives, 1},
+		{nil, 420, lives, 1},
+		{nil, 488, lives, 1},
+		{nil, 603, lives, 1},
+		{nil, 302, lives, 1},
+		{nil, 500, lives, 4},
+		{nil, 503, lives, 4},
+		{nil, 486, lives, 4},
+		{nil, 491, lives, 4},
+		{nil, 600, lives, 4},
 		{broken, 0, lives, 4},
 		{status(sip.Status{Code: 503, RetryAfter: 4 * time.Minute}), 503, lives, 3},
 	} {
@@ -665,7 +696,9 @@ func TestBuild(t *testing.T) {
 			require.Equal(t, sip.SubscriptionActive, s.State()) // no lock is held
 			return pidfType, []byte(fmt.Sprint("v", v))
 		}}
-		for range 3 {
+		require.NoError(t, s.Notify(n))
+		pass(0)
+		for range 2 {
 			for range 5 {
 				require.NoError(t, s.Notify(n))
 			}
@@ -674,81 +707,6 @@ func TestBuild(t *testing.T) {
 		require.Equal(t, []uint32{0, 1, 2}, versions, "made when it is sent")
 		require.Len(t, d.net.requests(), 3)
 	})
-}
-
-func TestRestoreNotifier(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		d := newDesk(t)
-		stop := d.run()
-		s := d.subscribe("Event: presence;id=7", "Expires: 600", "URI: sip:mira@chat.example;gr=desk", "Record-Route: <sip:p.example;lr>")
-		require.NoError(t, s.Notify(active("1")))
-		pass(100 * time.Second)
-		raw, err := json.Marshal(s.Record()) // text and numbers only
-		require.NoError(t, err)
-		stop()
-		require.Empty(t, d.owner.events()[1:], "a stop ends nothing")
-		require.Len(t, d.net.requests(), 1)
-
-		pass(200 * time.Second) // the process is down
-		var r Record
-		require.NoError(t, json.Unmarshal(raw, &r))
-		d2 := newDesk(t)
-		s2, err := d2.n.Restore(r)
-		require.NoError(t, err)
-		_, err = d2.n.Restore(r)
-		require.ErrorIs(t, err, ErrRecord, "twice")
-		defer d2.run()()
-		require.Equal(t, sip.SubscriptionActive, s2.State())
-		require.Equal(t, 300*time.Second, s2.Expires())
-		require.NoError(t, s2.Notify(active("2")))
-		pass(0)
-		req := d2.net.one(t)
-		require.Equal(t, "active;expires=300", req.value("Subscription-State"))
-		require.Equal(t, "presence;id=7", req.value("Event"))
-		require.Equal(t, s.ID(), sip.FromTag(req.Request))
-		require.Equal(t, "<sip:p.example;lr>", routesText(req.target.Routes))
-		n, _ := sip.CSeq(req.Request)
-		require.Greater(t, n, uint32(10_000))
-		// Its phone refreshes as if nothing had happened.
-		require.Equal(t, 200, d2.send(inDialog(s2, 2, "Event: presence;id=7")...).Code)
-		r2 := s2.Record()
-		require.Equal(t, "sip:mira@chat.example;gr=desk", r2.Resource)
-		r.LocalSeq, r.Version, r.RemoteSeq, r.Expires, r.Granted = r2.LocalSeq, r2.Version, r2.RemoteSeq, r2.Expires, r2.Granted
-		require.Equal(t, r, r2)
-		require.Equal(t, int64(2), r2.RemoteSeq)
-	})
-}
-
-func TestRestoreRefuses(t *testing.T) {
-	d := newDesk(t)
-	s := d.subscribe()
-	good := s.Record()
-	for name, change := range map[string]func(*Record){
-		"expired": func(r *Record) { r.Expires = time.Now().Add(-time.Second) },
-		"package": func(r *Record) { r.Package = "dialog" },
-		"id":      func(r *Record) { r.ID = "" },
-		"call-id": func(r *Record) { r.CallID = "" },
-		"target":  func(r *Record) { r.Target = "sip:" },
-		"local":   func(r *Record) { r.Local = "" },
-		"routes":  func(r *Record) { r.Routes = "<sip:a" },
-		"flow":    func(r *Record) { r.Flow = "udp,?" },
-		"long":    func(r *Record) { r.EventID = strings.Repeat("x", 1<<20) },
-	} {
-		r := good
-		change(&r)
-		_, err := newDesk(t).n.Restore(r)
-		want := ErrRecord
-		if name == "expired" {
-			want = ErrExpired
-		}
-		require.ErrorIs(t, err, want, name)
-	}
-	// A clock that was put back a year gives no year.
-	r := good
-	r.Expires = time.Now().Add(365 * 24 * time.Hour)
-	back, err := newDesk(t).n.Restore(r)
-	require.NoError(t, err)
-	require.LessOrEqual(t, back.Expires(), time.Hour)
 }
 
 func TestNotifierLimits(t *testing.T) {
@@ -814,9 +772,10 @@ func TestClosed(t *testing.T) {
 func TestNotifierConfig(t *testing.T) {
 	owner := &fakeOwner{}
 	for _, cfg := range []NotifierConfig{
-		{}, {Sender: &fakeSender{}},
+		{},
+		{Sender: &fakeSender{}},
 		{Sender: &fakeSender{}, Packages: []Package{{Name: "presence", Owner: owner}}},
-		{Sender: &fakeSender{}, Packages: []Package{{Name: "pre sence", Accept: []string{pidfType}, Owner: owner}}},
+		{Sender: &fakeSender{}, Packages: []Package{{Name: "pres ence", Accept: []string{pidfType}, Owner: owner}}},
 		{Sender: &fakeSender{}, Packages: []Package{{Name: "presence", Accept: []string{pidfType}}}},
 		{Sender: &fakeSender{}, Packages: []Package{
 			{Name: "presence", Accept: []string{pidfType}, Owner: owner}, {Name: "presence", Accept: []string{pidfType}, Owner: owner},

@@ -49,8 +49,10 @@ const (
 )
 
 func (c cue) String() string {
-	return [...]string{"subscribe", "fetch", "tell pending", "tell active", "tell terminated", "silence", "refresh",
-		"unsubscribe", "expire", "gone", "finished"}[c]
+	return [...]string{
+		"subscribe", "fetch", "tell pending", "tell active", "tell terminated", "silence", "refresh",
+		"unsubscribe", "expire", "gone", "finished",
+	}[c]
 }
 
 // act is a set of effects.

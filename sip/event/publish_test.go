@@ -273,7 +273,8 @@ func TestRestorePublication(t *testing.T) {
 
 func TestPublicationConfig(t *testing.T) {
 	for _, cfg := range []PublicationConfig{
-		{}, {Packages: []PublicationPackage{{Name: "presence", Accept: []string{pidfType}}}},
+		{},
+		{Packages: []PublicationPackage{{Name: "presence", Accept: []string{pidfType}}}},
 		{Packages: []PublicationPackage{{Name: "presence", Owner: &fakeComposer{}}}},
 	} {
 		_, err := NewPublicationServer(cfg)
@@ -674,5 +675,49 @@ func TestPublisherConfig(t *testing.T) {
 			_, err := r.p.Publish(o)
 			require.ErrorIs(t, err, ErrConfig)
 		}
+	})
+}
+
+// TestRemovedBeforeSent: what is not wanted any more when its turn comes is not sent.
+func TestRemovedBeforeSent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newPress(t)
+		x, err := r.p.Publish(r.options())
+		require.NoError(t, err)
+		x.Remove()
+		st := newStation(t)
+		w, err := st.s.Subscribe(st.options())
+		require.NoError(t, err)
+		w.Unsubscribe()
+		defer runUntilStop(t, r.p.Run)()
+		defer st.run()()
+		pass(time.Hour)
+		require.Empty(t, r.net.requests())
+		require.Empty(t, st.net.requests())
+		require.Equal(t, PostEnded, x.Status().State)
+		require.Equal(t, WatchTerminated, w.Status().State)
+		require.Zero(t, r.p.count)
+		require.Zero(t, st.s.Len())
+	})
+}
+
+func TestPostingRouteErrors(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		fail := fmt.Errorf("no such domain: %w", sip.Status{Code: 404})
+		r := newPress(t, func(c *PublisherConfig) {
+			c.Route = func(_, to sip.URI) (Hop, error) { return Hop{}, fail }
+		})
+		defer runUntilStop(t, r.p.Run)()
+		x, err := r.p.Publish(r.options())
+		require.NoError(t, err)
+		pass(0)
+		require.Equal(t, PostEnded, x.Status().State)
+		require.Equal(t, 404, x.Status().Code)
+		fail = errDisk
+		x, err = r.p.Publish(r.options())
+		require.NoError(t, err)
+		pass(0)
+		require.Equal(t, PostWaiting, x.Status().State)
+		require.ErrorIs(t, x.Status().Err, errDisk)
 	})
 }

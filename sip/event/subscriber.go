@@ -221,7 +221,7 @@ func (s *Subscriber) Handle(in *ua.Inbound) {
 func (s *Subscriber) take(a *arrival) (sip.Status, *Watch) {
 	e, ok := eventOf(a.req)
 	if !ok {
-		return sip.Status{Code: 489, Headers: []sip.Header{header("Allow-Events", "presence")}}, nil
+		return sip.Status{Code: 400, Reason: "Bad Request - no usable Event"}, nil
 	}
 	s.mu.Lock()
 	w, closed := s.byCall[sip.CallID(a.req)], s.closed

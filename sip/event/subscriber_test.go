@@ -1,9 +1,7 @@
 package event
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -411,10 +409,20 @@ func TestRefreshAnswers(t *testing.T) {
 		answer func(*sip.Request) (*sip.Response, error)
 		want   string
 	}{
-		{"481", codes(481, 200), anew}, {"404", codes(404, 200), anew}, {"410", codes(410, 200), anew}, {"489", codes(489, 200), anew},
-		{"501", codes(501, 200), anew}, {"604", codes(604, 200), anew}, {"480", codes(480, 200), anew}, {"408", codes(408, 200), anew},
+		{"481", codes(481, 200), anew},
+		{"404", codes(404, 200), anew},
+		{"410", codes(410, 200), anew},
+		{"489", codes(489, 200), anew},
+		{"501", codes(501, 200), anew},
+		{"604", codes(604, 200), anew},
+		{"480", codes(480, 200), anew},
+		{"408", codes(408, 200), anew},
 		{"timeout", nil, anew},
-		{"500", codes(500), keep}, {"503", codes(503), keep}, {"400", codes(400), keep}, {"403", codes(403), keep}, {"401", codes(401), keep},
+		{"500", codes(500), keep},
+		{"503", codes(503), keep},
+		{"400", codes(400), keep},
+		{"403", codes(403), keep},
+		{"401", codes(401), keep},
 		{"503 with Retry-After", status(sip.Status{Code: 503, RetryAfter: 20 * time.Second}), keep},
 		{"404 and again", codes(404), final},
 	} {
@@ -578,7 +586,7 @@ func TestNotifyAnswersOfOurs(t *testing.T) {
 		{"no tag of ours", "active", []string{"To: <sip:mira@chat.example>"}, 481, false},
 		{"no tag of theirs", "active", []string{"Via: SIP/2.0/UDP 192.0.2.9:5060;branch=1", "From: <sip:otto@voice.example>"}, 481, false},
 		{"other package", "active", []string{"Event: dialog"}, 489, false},
-		{"no package", "active", []string{"Event:"}, 489, false},
+		{"no package", "active", []string{"Event:"}, 400, false},
 		{"other id", "active", []string{"Event: presence;id=1"}, 481, false},
 		{"no state", "", nil, 400, false},
 		{"two states", "active", []string{"subscription-state: pending"}, 400, false},
@@ -658,161 +666,6 @@ func TestNotifyBeforeAnswer(t *testing.T) {
 	}
 }
 
-// TestFork: several dialogs under one Watch, merged and refreshed each for itself.
-func TestFork(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		st := newStation(t, func(c *SubscriberConfig) { c.Forks = 3 })
-		defer st.run()()
-		w, sub := st.watch()
-		st.ok(st.notify(sub, "a", 1, "pending;expires=3600", "Contact: <sip:a@192.0.2.9>"))
-		st.ok(st.notify(sub, "b", 7, "active;expires=600", append(document("B"), "Contact: <sip:b@192.0.2.9>", "Record-Route: <sip:p.example;lr>")...))
-		st.ok(st.notify(sub, "c", 3, "pending;expires=3600"))
-		require.Equal(t, 481, st.notify(sub, "d", 1, "active").Code, "not more than the limit")
-		require.Equal(t, []string{"subscribing", "pending", "a: pending ", "active", "b: active B", "active", "c: pending "}, st.owner.events())
-		require.Equal(t, []string{"a", "b", "c"}, w.Status().Live)
-
-		st.ok(st.notify(sub, "c", 4, "terminated;reason=rejected"))
-		require.Equal(t, []string{"c: terminated ", "active rejected"}, st.owner.events(), "one of several ends")
-		require.Equal(t, []string{"a", "b"}, w.Status().Live)
-		require.Equal(t, 200, st.notify(sub, "c2", 1, "terminated;reason=noresource").Code)
-		require.Equal(t, WatchActive, w.Status().State, "a fork that ends at once")
-		pass(33 * time.Second)
-		require.Equal(t, 481, st.notify(sub, "e", 1, "active").Code, "the time for forks is over")
-
-		req := st.next(520 * time.Second)
-		require.Equal(t, "b", sip.ToTag(req.Request), "each is refreshed at its own time")
-		require.Equal(t, "<sip:p.example;lr>", routesText(req.target.Routes))
-		st.ok(st.notify(sub, "b", 8, "active;expires=600"))
-
-		// The last active one is lost: pending remains, without a new attempt.
-		st.net.script(func(req *sip.Request) (*sip.Response, error) {
-			return reply(req, sip.Status{Code: map[string]int{"a": 200, "b": 481, "": 200}[sip.ToTag(req)]}), nil
-		})
-		st.owner.events()
-		w.Refresh()
-		pass(0)
-		require.Len(t, st.net.requests(), 2)
-		st.ok(st.notify(sub, "a", 2, "pending;expires=3600"))
-		require.Equal(t, []string{"a"}, w.Status().Live)
-		require.Equal(t, WatchPending, w.Status().State)
-
-		w.Unsubscribe()
-		pass(0)
-		req = st.net.one(t)
-		require.Equal(t, "a", sip.ToTag(req.Request))
-		require.Equal(t, "0", req.value("Expires"))
-		pass(33 * time.Second)
-		require.Equal(t, WatchTerminated, w.Status().State, "timer N without the last NOTIFY")
-	})
-}
-
-func TestUnsubscribe(t *testing.T) {
-	t.Run("before any NOTIFY", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			st := newStation(t)
-			defer st.run()()
-			w, sub := st.watch()
-			w.Unsubscribe()
-			require.Equal(t, WatchTerminated, w.Status().State)
-			require.Equal(t, 481, st.notify(sub, "p", 1, "active").Code, "which removes it there")
-		})
-	})
-	t.Run("while a refresh is under way", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			st := newStation(t)
-			defer st.run()()
-			w, sub := st.watch()
-			st.ok(st.notify(sub, "p", 1, "active"))
-			st.net.script(func(req *sip.Request) (*sip.Response, error) {
-				time.Sleep(5 * time.Second)
-				return reply(req, sip.Status{Code: 200}), nil
-			})
-			w.Refresh()
-			pass(time.Second)
-			w.Unsubscribe()
-			pass(5 * time.Second)
-			list := st.net.requests()
-			require.Len(t, list, 2, "one at a time")
-			require.Equal(t, "0", list[1].value("Expires"))
-			st.ok(st.notify(sub, "p", 2, "terminated;reason=timeout"))
-			require.Equal(t, WatchTerminated, w.Status().State)
-			pass(time.Hour)
-			require.Empty(t, st.net.requests())
-		})
-	})
-	t.Run("refused", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			st := newStation(t)
-			defer st.run()()
-			w, sub := st.watch()
-			st.ok(st.notify(sub, "p", 1, "active"))
-			st.net.script(codes(481))
-			w.Unsubscribe()
-			pass(0)
-			require.Equal(t, WatchTerminated, w.Status().State)
-		})
-	})
-	t.Run("while waiting", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			st := newStation(t)
-			defer st.run()()
-			st.net.script(codes(500))
-			w, _ := st.watch()
-			require.Equal(t, WatchWaiting, w.Status().State)
-			w.Unsubscribe()
-			require.Equal(t, WatchTerminated, w.Status().State)
-			pass(time.Hour)
-			require.Empty(t, st.net.requests())
-		})
-	})
-}
-
-func TestFetch(t *testing.T) {
-	poll := func(o *WatchOptions) { o.Poll = true }
-	t.Run("answered", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			st := newStation(t)
-			defer st.run()()
-			w, sub := st.watch(poll)
-			require.Equal(t, "0", sub.value("Expires"))
-			st.ok(st.notify(sub, "p", 1, "terminated;reason=timeout", document("now")...))
-			st.ok(st.notify(sub, "q", 1, "terminated;reason=timeout", document("fork")...))
-			require.Equal(t, []string{"subscribing", "p: terminated now", "ending timeout", "q: terminated fork"}, st.owner.events())
-			pass(3 * time.Second)
-			require.Equal(t, WatchTerminated, w.Status().State)
-			require.Equal(t, 481, st.notify(sub, "r", 1, "terminated").Code)
-			require.Zero(t, st.s.Len())
-			pass(time.Hour)
-			require.Empty(t, st.net.requests())
-		})
-	})
-	t.Run("answered with a living state", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			st := newStation(t)
-			defer st.run()()
-			w, sub := st.watch(poll)
-			st.ok(st.notify(sub, "p", 1, "active;expires=0", document("now")...))
-			pass(3 * time.Second)
-			require.Equal(t, WatchTerminated, w.Status().State)
-			require.Contains(t, st.owner.events(), "p: active now")
-		})
-	})
-	for name, answer := range map[string]func(*sip.Request) (*sip.Response, error){"refused": codes(403), "busy": codes(503), "silent": silent, "no NOTIFY": nil} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				st := newStation(t)
-				defer st.run()()
-				st.net.script(answer)
-				w, _ := st.watch(poll)
-				pass(33 * time.Second)
-				require.Equal(t, WatchTerminated, w.Status().State)
-				pass(time.Hour)
-				require.Empty(t, st.net.requests())
-			})
-		})
-	}
-}
-
 func TestRouteErrors(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var fail error
@@ -882,136 +735,6 @@ func TestWatchClosed(t *testing.T) {
 		_, err := st.s.Subscribe(st.options())
 		require.ErrorIs(t, err, ErrClosed)
 	})
-}
-
-func TestRestoreWatch(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		st := newStation(t)
-		stop := st.run()
-		w, sub := st.watch(func(o *WatchOptions) { o.EventList = true })
-		st.ok(st.notify(sub, "p", 4, "active;expires=3600", "Record-Route: <sip:p.example;lr>"))
-		raw, err := json.Marshal(w.Record())
-		require.NoError(t, err)
-		stop()
-
-		pass(10 * time.Minute) // the process is down
-		var r WatchRecord
-		require.NoError(t, json.Unmarshal(raw, &r))
-		st2 := newStation(t)
-		w2, err := st2.s.Restore(r, st2.owner, "data")
-		require.NoError(t, err)
-		defer st2.run()()
-		require.Equal(t, "data", w2.Data)
-		require.Equal(t, WatchActive, w2.Status().State)
-		pass(time.Minute)
-		require.Empty(t, st2.net.requests(), "there is time")
-		require.Empty(t, st2.owner.events(), "and nothing to tell")
-		st2.ok(st2.notify(sub, "p", 5, "active;expires=2900", document("on")...))
-		require.Equal(t, []string{"p: active on"}, st2.owner.events())
-		require.Equal(t, 481, st2.notify(sub, "new", 1, "active").Code)
-		req := st2.next(43 * time.Minute)
-		require.Equal(t, "p", sip.ToTag(req.Request))
-		require.Equal(t, sip.CallID(sub.Request), sip.CallID(req.Request))
-		require.Equal(t, sip.FromTag(sub.Request), sip.FromTag(req.Request))
-		require.Equal(t, "eventlist", req.value("Supported"))
-		require.Equal(t, "<sip:p.example;lr>", routesText(req.target.Routes))
-		n, _ := sip.CSeq(req.Request)
-		require.Greater(t, n, uint32(seqGap))
-	})
-}
-
-// TestRestoreSpreads: what is due, or has expired, comes back bit by bit.
-func TestRestoreSpreads(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		old := newStation(t)
-		stopOld := old.run()
-		w, sub := old.watch()
-		old.ok(old.notify(sub, "p", 1, "active;expires=3600"))
-		stopOld()
-		for _, c := range []struct {
-			name string
-			left time.Duration
-			from time.Duration // of the refreshes
-			to   time.Duration
-		}{
-			{"expired", -time.Second, 0, 2 * time.Minute},
-			{"expired by a clock", -1000 * time.Hour, 0, 2 * time.Minute},
-			{"overdue", 4 * time.Minute, 0, 2 * time.Minute},
-			{"nearly over", 20 * time.Second, 0, 10 * time.Second},
-			{"in time", time.Hour, 50 * time.Minute, 55 * time.Minute},
-			{"clock put back", 1000 * time.Hour, 50 * time.Minute, 55 * time.Minute},
-		} {
-			st := newStation(t)
-			r := w.Record()
-			const count = 400
-			for range count {
-				r.Dialogs = slices.Clone(r.Dialogs)
-				r.Dialogs[0].Expires = time.Now().Add(c.left)
-				r.CallID = token(8)
-				_, err := st.s.Restore(r, st.owner, nil)
-				require.NoError(t, err)
-			}
-			start := time.Now()
-			st.net.script(codes(403)) // final for new ones, of no consequence for others
-			stop := st.run()
-			pass(c.to)
-			list := st.net.requests()
-			var buckets [10]int
-			seen := map[string]bool{}
-			for _, r := range list {
-				if seen[sip.CallID(r.Request)] {
-					continue
-				}
-				seen[sip.CallID(r.Request)] = true
-				at := r.at.Sub(start)
-				require.GreaterOrEqual(t, at, c.from, c.name)
-				buckets[min(int(10*at/(c.to+1)), 9)]++
-			}
-			require.GreaterOrEqual(t, len(seen), count-1, c.name)
-			if c.from == 0 {
-				for i, n := range buckets {
-					require.InDelta(t, count/10, n, count/10, "%s: bucket %d", c.name, i)
-				}
-			}
-			stop()
-		}
-	})
-}
-
-func TestRestoreWatchRefuses(t *testing.T) {
-	st := newStation(t)
-	w, err := st.s.Subscribe(st.options())
-	require.NoError(t, err)
-	good := w.Record()
-	good.CallID, good.LocalTag = "c", "t"
-	good.Dialogs = []DialogRecord{{RemoteTag: "p", Target: "sip:a@b", State: "active", Expires: time.Now().Add(time.Hour)}}
-	_, err = st.s.Restore(good, st.owner, nil)
-	require.NoError(t, err)
-	for name, change := range map[string]func(*WatchRecord){
-		"from":   func(r *WatchRecord) { r.From = "" },
-		"to":     func(r *WatchRecord) { r.To = "x" },
-		"uri":    func(r *WatchRecord) { r.URI = "sip:" },
-		"accept": func(r *WatchRecord) { r.Package = "" },
-		"target": func(r *WatchRecord) { r.Dialogs[0].Target = "" },
-		"routes": func(r *WatchRecord) { r.Dialogs[0].Routes = "<" },
-		"flow":   func(r *WatchRecord) { r.Dialogs[0].Flow = "x" },
-		"long":   func(r *WatchRecord) { r.Dialogs[0].Routes = "<sip:" + strings.Repeat("x", 5000) + ">" },
-	} {
-		r := good
-		r.Dialogs = slices.Clone(r.Dialogs)
-		change(&r)
-		_, err := st.s.Restore(r, st.owner, nil)
-		require.ErrorIs(t, err, ErrRecord, name)
-	}
-	r := good
-	r.State = "terminated"
-	_, err = st.s.Restore(r, st.owner, nil)
-	require.ErrorIs(t, err, ErrEnded)
-	waiting := good
-	waiting.Dialogs = nil
-	w, err = st.s.Restore(waiting, st.owner, nil)
-	require.NoError(t, err)
-	require.Equal(t, WatchWaiting, w.Status().State)
 }
 
 func TestContactOf(t *testing.T) {

@@ -39,6 +39,7 @@ type Subscription struct {
 	state     sip.SubState // last told
 	busy      bool         // a NOTIFY is in the outbox or under way
 	urgent    bool         // the next NOTIFY answers a SUBSCRIBE
+	held      uint8        // SUBSCRIBEs that are not answered yet: nothing goes out before the 200
 	tries     uint8
 	localSeq  uint32
 	remoteSeq uint32
@@ -179,9 +180,23 @@ func (s *Subscription) apply(c cue, e Ended) act {
 	return acts
 }
 
+// answered follows the 200 to a SUBSCRIBE.
+func (s *Subscription) answered() {
+	s.mu.Lock()
+	s.held--
+	s.mu.Unlock()
+	s.settle()
+}
+
 // settle brings the owner, the outbox and the alarm up to date after a change: the
 // owner first, for what it tells in return is better than what is queued.
 func (s *Subscription) settle() {
+	s.mu.Lock()
+	held := s.held > 0
+	s.mu.Unlock()
+	if held {
+		return // answered does it
+	}
 	deliver(&s.mu, &s.events, func(e ownerEvent) {
 		switch o := s.pkg.Owner; {
 		case e.subscribed != nil:
@@ -362,7 +377,7 @@ func (s *Subscription) request(n *Notification, contentType string, body []byte)
 		s.texts.get(textCallID), s.localSeq)
 	state := sip.SubscriptionState{
 		State: n.State, Reason: n.Reason, RetryAfter: n.RetryAfter,
-		Expires: max((s.expires - s.n.alarms.now()).Truncate(time.Second), time.Second), // never more than there is
+		Expires: max((s.expires - s.n.alarms.now()).Round(time.Second), time.Second),
 	}
 	req.AppendHeader(header("Contact", "<"+s.texts.get(textContact)+">"))
 	req.AppendHeader(header("Event", eventValue(s.pkg.Name, s.texts.get(textEventID))))

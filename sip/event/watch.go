@@ -32,8 +32,11 @@ type Watch struct {
 	state   WatchState
 	briefed bool   // the duration was raised once (423)
 	closes  bool   // until is the end of the time for forks
-	attempt uint32 // number of the first SUBSCRIBE
-	seq     uint32 // its CSeq
+	attempt uint32 // number of the attempt
+	first   uint32 // CSeq of its first SUBSCRIBE
+	// seq is the last CSeq that was used. All dialogs of an attempt count with it: each
+	// needs growing numbers, and not everybody tells the forks of a Call-ID apart.
+	seq     uint32
 	fails   int    // attempts in a row that came to nothing
 	callID  string // "": no attempt is under way
 	tag     string // ours
@@ -131,6 +134,7 @@ func (w *Watch) signal(sig signal) {
 	}
 	if deeds&deedAgain != 0 {
 		w.seq++
+		w.first = w.seq
 		w.submitFirst()
 	}
 	if deeds&deedWait != 0 {
@@ -169,7 +173,7 @@ func (w *Watch) begin() {
 	old := w.callID
 	w.callID, w.tag = w.s.newCallID(), token(8)
 	w.attempt++
-	w.seq, w.granted, w.briefed, w.until, w.closes, w.dialogs = 1, 0, false, never, false, nil
+	w.seq, w.first, w.granted, w.briefed, w.until, w.closes, w.dialogs = 1, 1, 0, false, never, false, nil
 	w.last = WatchStatus{}
 	w.s.register(w, old)
 	w.submitFirst()
@@ -404,7 +408,7 @@ func (w *Watch) dialogOf(a *arrival, sub sip.SubscriptionState, p peer, found bo
 		if !found {
 			p.target = w.requestURI(Hop{})
 		}
-		d = &watchDialog{tag: strings.Clone(tag), asked: w.ask, localSeq: w.seq, silence: never, expires: never, refresh: never}
+		d = &watchDialog{tag: strings.Clone(tag), asked: w.ask, silence: never, expires: never, refresh: never}
 		if err := d.keep(p); err != nil {
 			return nil, &sip.Status{Code: 513}
 		}
@@ -449,7 +453,7 @@ type firstJob struct {
 
 func (j *firstJob) hop() uint64 { return j.w.toHop }
 
-func (w *Watch) submitFirst() { w.s.outbox.submit(&firstJob{w, w.attempt, w.seq}) }
+func (w *Watch) submitFirst() { w.s.outbox.submit(&firstJob{w, w.attempt, w.first}) }
 
 func (w *Watch) requestURI(h Hop) sip.URI {
 	switch {
@@ -478,14 +482,14 @@ func (j *firstJob) send(ctx context.Context) {
 	w := j.w
 	h, err := w.route()
 	w.mu.Lock()
-	if w.attempt != j.attempt || w.seq != j.seq || w.callID == "" {
+	if w.attempt != j.attempt || w.first != j.seq || w.callID == "" {
 		w.mu.Unlock()
 		return
 	}
 	var req *sip.Request
 	if err == nil {
 		w.contact = h.Contact.String()
-		req, err = w.request(h.RequestURI, nil, w.seq, w.ask)
+		req, err = w.request(h.RequestURI, nil, w.first, w.ask)
 	}
 	w.mu.Unlock()
 	var res *sip.Response
@@ -502,7 +506,7 @@ func (j *firstJob) send(ctx context.Context) {
 		err = nil
 	}
 	w.mu.Lock()
-	if w.attempt == j.attempt && w.seq == j.seq && w.callID != "" {
+	if w.attempt == j.attempt && w.first == j.seq && w.callID != "" {
 		w.firstAnswer(res, refusal, err)
 	}
 	w.mu.Unlock()
@@ -565,17 +569,21 @@ func (w *Watch) accepted(res *sip.Response, now time.Duration) {
 	if d, ok := expiresOf(res); ok && d < w.ask {
 		w.granted = max(d, time.Second)
 	}
-	if seq, _ := sip.CSeq(res); seq > w.seq {
-		w.seq = seq // an answered challenge has used further numbers
-	}
+	w.count(res)
 	if w.state == WatchSubscribing && len(w.dialogs) == 0 {
 		w.until = now + w.s.cfg.Timeout // timer N
 	}
 	for _, d := range w.dialogs { // NOTIFYs that were faster
-		d.localSeq = max(d.localSeq, w.seq)
 		if d.tag == sip.ToTag(res) && d.expires > now+w.granted {
 			w.schedule(d, w.granted)
 		}
+	}
+}
+
+// count follows an answered challenge, which has used further numbers.
+func (w *Watch) count(res *sip.Response) {
+	if seq, _ := sip.CSeq(res); seq > w.seq {
+		w.seq = seq
 	}
 }
 
@@ -589,7 +597,10 @@ func (w *Watch) request(uri sip.URI, d *watchDialog, seq uint32, expires time.Du
 	}
 	sip.SetDialogHeaders(req, from, to, w.callID, seq)
 	list := [][2]string{
-		{"Contact", "<" + w.contact + ">"}, {"Event", w.event.Value()}, {"Expires", seconds(expires)}, {"Accept", w.accept.Value()},
+		{"Contact", "<" + w.contact + ">"},
+		{"Event", w.event.Value()},
+		{"Expires", seconds(expires)},
+		{"Accept", w.accept.Value()},
 		{"Supported", "eventlist"},
 	}
 	if !w.list {

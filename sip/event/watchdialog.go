@@ -11,20 +11,19 @@ import (
 
 // watchDialog is one dialog with a notifier.
 type watchDialog struct {
-	tag      string // the notifier's
-	texts    texts  // textTarget, textRoutes
-	flow     *ua.Flow
-	hopKey   uint64
-	state    sip.SubState
-	busy     bool // a SUBSCRIBE is in the outbox or under way
-	leaving  bool // the next one is to have Expires 0
-	said     bool // it was sent; the last NOTIFY is to come
-	briefed  bool
-	asked    time.Duration // the longest that it may last
-	expires  time.Duration // these on the clock of the alarms
-	refresh  time.Duration
-	silence  time.Duration // timer N of a refresh, or never
-	localSeq uint32
+	tag     string // the notifier's
+	texts   texts  // textTarget, textRoutes
+	flow    *ua.Flow
+	hopKey  uint64
+	state   sip.SubState
+	busy    bool // a SUBSCRIBE is in the outbox or under way
+	leaving bool // the next one is to have Expires 0
+	said    bool // it was sent; the last NOTIFY is to come
+	briefed bool
+	asked   time.Duration // the longest that it may last
+	expires time.Duration // these on the clock of the alarms
+	refresh time.Duration
+	silence time.Duration // timer N of a refresh, or never
 	// remoteSeq is the CSeq of the last NOTIFY.
 	remoteSeq uint32
 }
@@ -107,11 +106,11 @@ func (j *dialogJob) send(ctx context.Context) {
 	if leaving {
 		ask = 0
 	}
-	d.localSeq++
+	w.seq++
 	p, err := d.peer()
 	var req *sip.Request
 	if err == nil {
-		req, err = w.request(p.target, d, d.localSeq, ask)
+		req, err = w.request(p.target, d, w.seq, ask)
 	}
 	w.mu.Unlock()
 	target := p.way(w.s.cfg.Sender.Alive)
@@ -144,9 +143,7 @@ func (w *Watch) dialogAnswer(d *watchDialog, leaving bool, ask time.Duration, he
 	if err == nil {
 		code = res.StatusCode
 		v = judgeRefresh(code)
-		if seq, _ := sip.CSeq(res); seq > d.localSeq {
-			d.localSeq = seq
-		}
+		w.count(res)
 	}
 	if v != verdictOK {
 		w.s.cfg.Log.Debug().Err(err).Int("status", code).Bool("leaving", leaving).Stringer("verdict", v).

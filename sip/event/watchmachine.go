@@ -51,8 +51,10 @@ const (
 )
 
 func (s signal) String() string {
-	return [...]string{"start", "pending", "active", "ended for good", "ended", "lost", "refused", "failed", "brief", "retry",
-		"unsubscribe", "silence"}[s]
+	return [...]string{
+		"start", "pending", "active", "ended for good", "ended", "lost", "refused", "failed", "brief", "retry",
+		"unsubscribe", "silence",
+	}[s]
 }
 
 // deed is a set of effects.

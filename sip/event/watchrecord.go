@@ -12,13 +12,13 @@ import (
 
 // DialogRecord is one dialog of a WatchRecord.
 type DialogRecord struct {
-	RemoteTag           string
-	Target              string // URI
-	Routes              string // value of Route
-	Flow                string // see ua.Flow
-	State               string
-	LocalSeq, RemoteSeq int64
-	Expires             time.Time
+	RemoteTag string
+	Target    string // URI
+	Routes    string // value of Route
+	Flow      string // see ua.Flow
+	State     string
+	RemoteSeq int64 // CSeq of the last NOTIFY
+	Expires   time.Time
 }
 
 // WatchRecord is a Watch as a store keeps it: text and numbers only. It is worth storing
@@ -31,6 +31,7 @@ type WatchRecord struct {
 	Ask                        int64 // seconds
 	State                      string
 	CallID, LocalTag, Contact  string
+	LocalSeq                   int64 // CSeq of the last SUBSCRIBE
 	Dialogs                    []DialogRecord
 }
 
@@ -41,12 +42,13 @@ func (w *Watch) Record() WatchRecord {
 	r := WatchRecord{
 		From: w.from, FromDisplay: w.display, To: w.to, URI: w.uri, Package: w.pkg, EventID: w.id, Accept: w.accept.Value(), EventList: w.list,
 		Ask: int64(w.ask / time.Second), State: w.state.String(), CallID: w.callID, LocalTag: w.tag, Contact: w.contact,
+		LocalSeq: int64(w.seq),
 	}
 	now, wall := w.s.alarms.now(), time.Now().Round(0)
 	for _, d := range w.dialogs {
 		x := DialogRecord{
 			RemoteTag: d.tag, Target: d.texts.get(textTarget), Routes: d.texts.get(textRoutes), State: string(d.state),
-			LocalSeq: int64(d.localSeq), RemoteSeq: int64(d.remoteSeq), Expires: wall.Add(d.expires - now),
+			RemoteSeq: int64(d.remoteSeq), Expires: wall.Add(d.expires - now),
 		}
 		if d.flow != nil {
 			x.Flow = d.flow.String()
@@ -87,7 +89,7 @@ func (s *Subscriber) Restore(r WatchRecord, owner WatchOwner, data any) (*Watch,
 		return bad(err)
 	}
 	now := s.alarms.now()
-	w.contact, w.closes = r.Contact, true
+	w.contact, w.closes, w.seq = r.Contact, true, uint32(r.LocalSeq)+seqGap
 	for _, x := range r.Dialogs {
 		left := min(time.Until(x.Expires), w.ask)
 		if left <= 0 || r.CallID == "" || r.LocalTag == "" || x.RemoteTag == "" {
@@ -95,7 +97,7 @@ func (s *Subscriber) Restore(r WatchRecord, owner WatchOwner, data any) (*Watch,
 		}
 		d := &watchDialog{
 			tag: x.RemoteTag, state: sip.SubState(x.State), asked: w.ask, silence: never,
-			localSeq: uint32(x.LocalSeq) + seqGap, remoteSeq: uint32(x.RemoteSeq),
+			remoteSeq: uint32(x.RemoteSeq),
 		}
 		var p peer
 		if p.target, err = sip.ParseURI(x.Target); err != nil {
