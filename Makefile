@@ -13,8 +13,11 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 .NOTPARALLEL:
 .PHONY: run test check build bench fuzz deps format vet lint gotest unit clean
 
+# Built first: `go run` would call every Ctrl-C a failure.
 run:
-	$(GO) run ./cmd/stoxgate quickstart --dir .run
+	@mkdir -p -m 700 .run
+	@$(GO) build -o .run/stoxgate ./cmd/stoxgate
+	@.run/stoxgate quickstart --dir .run
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o stoxgate ./cmd/stoxgate
@@ -33,7 +36,7 @@ vet:
 	$(GO) vet ./...
 
 lint:
-	golangci-lint run ./...
+	golangci-lint run --allow-parallel-runners ./...
 
 gotest:
 	@.ci/gotest

@@ -226,7 +226,7 @@ func (e *events) Notified(w *event.Watch, n event.Notified) {
 	}
 	e.answered(ref, nil)
 	out := presence.Notified{
-		Flow: e.g.flows.next('p'), ID: ref.id, Fork: n.Dialog, Reason: presence.Reason(n.Reason), RetryAfter: n.RetryAfter, Lang: n.Language,
+		Flow: e.g.flows.next('p'), ID: ref.id, Fork: n.Dialog, Reason: n.Reason, RetryAfter: n.RetryAfter, Lang: n.Language,
 		Others: len(n.Live) > 0,
 	}
 	switch n.State {

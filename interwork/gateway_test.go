@@ -159,8 +159,10 @@ func TestReceiptsCross(t *testing.T) {
 	require.Equal(t, 200, res.Status)
 	m = r.mira.ExpectMessage(t, xmpptest.Body("third"))
 	require.NotNil(t, m.Extension(xmpp.NSReceipts, "request"))
-	require.NoError(t, r.mira.Send(&xmpp.Message{To: m.From, ID: "r-1", Type: xmpp.MessageChat,
-		Extensions: []*xmpp.Element{xmpp.NewElement(xmpp.NSReceipts, "received").Set("id", m.ID)}}))
+	require.NoError(t, r.mira.Send(&xmpp.Message{
+		To: m.From, ID: "r-1", Type: xmpp.MessageChat,
+		Extensions: []*xmpp.Element{xmpp.NewElement(xmpp.NSReceipts, "received").Set("id", m.ID)},
+	}))
 	in := otto.Want(t, siptest.Is("MESSAGE"))
 	require.Contains(t, string(in.Body), "<message-id>im-7</message-id>")
 	require.Contains(t, string(in.Body), "<datetime>2026-05-04T18:22:01Z</datetime>")

@@ -125,7 +125,7 @@ func (p presencePorts) Notify(flow, watcher string, n presence.Notification) {
 	if s == nil {
 		return
 	}
-	out := event.Notification{RetryAfter: n.RetryAfter, Reason: sip.EventReason(n.Reason)}
+	out := event.Notification{RetryAfter: n.RetryAfter, Reason: n.Reason}
 	switch n.State {
 	case presence.DialogActive:
 		out.State = sip.SubscriptionActive

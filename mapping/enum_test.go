@@ -41,12 +41,21 @@ func TestENUMTargets(t *testing.T) {
 		records []NAPTR
 		want    []ENUMTarget
 	}{
-		{"by preference", []NAPTR{{100, 20, "u", "E2U+sip", sipRule, ""}, {100, 10, "U", "E2U+xmpp", xmppRule, ""}},
-			[]ENUMTarget{{URI: "xmpp:mira@chat.harbor.example", Service: "xmpp"}, {URI: "sip:+442079460148@voice.quay.example", Service: "sip"}}},
-		{"lowest order only", []NAPTR{{200, 1, "u", "E2U+sip", sipRule, ""}, {100, 10, "u", "E2U+xmpp", xmppRule, ""}},
-			[]ENUMTarget{{URI: "xmpp:mira@chat.harbor.example", Service: "xmpp"}}},
-		{"order with nothing of use", []NAPTR{{100, 1, "u", "E2U+h323", sipRule, ""}, {200, 1, "u", "E2U+sip", sipRule, ""}},
-			[]ENUMTarget{{URI: "sip:+442079460148@voice.quay.example", Service: "sip"}}},
+		{
+			"by preference",
+			[]NAPTR{{100, 20, "u", "E2U+sip", sipRule, ""}, {100, 10, "U", "E2U+xmpp", xmppRule, ""}},
+			[]ENUMTarget{{URI: "xmpp:mira@chat.harbor.example", Service: "xmpp"}, {URI: "sip:+442079460148@voice.quay.example", Service: "sip"}},
+		},
+		{
+			"lowest order only",
+			[]NAPTR{{200, 1, "u", "E2U+sip", sipRule, ""}, {100, 10, "u", "E2U+xmpp", xmppRule, ""}},
+			[]ENUMTarget{{URI: "xmpp:mira@chat.harbor.example", Service: "xmpp"}},
+		},
+		{
+			"order with nothing of use",
+			[]NAPTR{{100, 1, "u", "E2U+h323", sipRule, ""}, {200, 1, "u", "E2U+sip", sipRule, ""}},
+			[]ENUMTarget{{URI: "sip:+442079460148@voice.quay.example", Service: "sip"}},
+		},
 		{"joined services", []NAPTR{{1, 1, "u", "E2U+voice:tel+sip", sipRule, ""}}, []ENUMTarget{{URI: "sip:+442079460148@voice.quay.example", Service: "sip"}}},
 		{"RFC 2916 form", []NAPTR{{1, 1, "u", "sip+E2U", sipRule, ""}}, []ENUMTarget{{URI: "sip:+442079460148@voice.quay.example", Service: "sip"}}},
 		{"groups", []NAPTR{{1, 1, "u", "E2U+sip", `#^\+44(20)(.*)$#sip:\2.\1@h#`, ""}}, []ENUMTarget{{URI: "sip:79460148.20@h", Service: "sip"}}},
@@ -54,10 +63,17 @@ func TestENUMTargets(t *testing.T) {
 		{"escaped delimiter", []NAPTR{{1, 1, "u", "E2U+sip", `!^.*$!sip:a\!b@h!`, ""}}, []ENUMTarget{{URI: "sip:a!b@h", Service: "sip"}}},
 		{"non-terminal", []NAPTR{{1, 1, "", "E2U+sip", "", "1.4.example."}}, []ENUMTarget{{Next: "1.4.example"}}},
 		{"unusable", []NAPTR{
-			{1, 1, "s", "E2U+sip", sipRule, ""}, {1, 1, "u", "sip", sipRule, ""}, {1, 1, "u", "E2U+sip", "", ""},
-			{1, 1, "u", "E2U+sip", "!(!x!", ""}, {1, 1, "u", "E2U+sip", "!^$!x!", ""}, {1, 1, "u", "E2U+sip", `!.*!\5!`, ""},
-			{1, 1, "u", "E2U+sip", "1.*1x1", ""}, {1, 1, "u", "E2U+sip", "!.*!x!z", ""}, {1, 1, "u", "E2U+sip", "!.*!x", ""},
-			{1, 1, "u", "E2U+sip", "!.*!" + strings.Repeat("x", 300) + "!", ""}, {1, 1, "", "", "", ""},
+			{1, 1, "s", "E2U+sip", sipRule, ""},
+			{1, 1, "u", "sip", sipRule, ""},
+			{1, 1, "u", "E2U+sip", "", ""},
+			{1, 1, "u", "E2U+sip", "!(!x!", ""},
+			{1, 1, "u", "E2U+sip", "!^$!x!", ""},
+			{1, 1, "u", "E2U+sip", `!.*!\5!`, ""},
+			{1, 1, "u", "E2U+sip", "1.*1x1", ""},
+			{1, 1, "u", "E2U+sip", "!.*!x!z", ""},
+			{1, 1, "u", "E2U+sip", "!.*!x", ""},
+			{1, 1, "u", "E2U+sip", "!.*!" + strings.Repeat("x", 300) + "!", ""},
+			{1, 1, "", "", "", ""},
 		}, nil},
 		{"hostile pattern", []NAPTR{{1, 1, "u", "E2U+sip", "!^(((((.*)*)*)*)*)*$!sip:x@h!", ""}}, []ENUMTarget{{URI: "sip:x@h", Service: "sip"}}},
 	}

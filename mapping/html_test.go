@@ -30,12 +30,16 @@ func TestHTMLToXHTML(t *testing.T) {
 		{"<div><div>a</div></div>b", "<p>a</p>b", "a\nb", false},
 		{"a<br>b<br/>c</br>d", "a<br/>b<br/>c<br/>d", "a\nb\nc\nd", false},
 		{"<p>a</p>\n\n<p>b</p>", "<p>a</p><p>b</p>", "a\nb", false},
-		{"<b>a</b> <i>b</i> <u>c</u> <s>d</s> <code>e</code>",
+		{
+			"<b>a</b> <i>b</i> <u>c</u> <s>d</s> <code>e</code>",
 			"<strong>a</strong> <em>b</em> <span style='text-decoration: underline'>c</span> <span style='text-decoration: line-through'>d</span> <span style='font-family: monospace'>e</span>",
-			"a b c d e", true},
+			"a b c d e", true,
+		},
 		{"<b>a<i>b</b>c</i>d", "<strong>a<em>b</em></strong>cd", "abcd", true},
-		{"<ul><li>a<li>b<ol><li>c</li><li>d</ol></ul>e", "<ul><li>a</li><li>b<ol><li>c</li><li>d</li></ol></li></ul>e",
-			"- a\n- b\n  1. c\n  2. d\ne", true},
+		{
+			"<ul><li>a<li>b<ol><li>c</li><li>d</ol></ul>e", "<ul><li>a</li><li>b<ol><li>c</li><li>d</li></ol></li></ul>e",
+			"- a\n- b\n  1. c\n  2. d\ne", true,
+		},
 		{"<blockquote>a<br>b<p>c</p></blockquote>d", "<blockquote>a<br/>b<p>c</p></blockquote>d", "> a\n> b\n> c\nd", true},
 		{"<pre>a  b\n c</pre>", "<p style='font-family: monospace'>a  b<br/> c</p>", "a  b\n c", true},
 		{"<h2>T</h2>x", "<p style='font-weight: bold'>T</p>x", "T\nx", true},
@@ -180,8 +184,10 @@ func TestXHTMLToHTML(t *testing.T) {
 
 // What comes out of one direction passes the other unchanged.
 func TestHTMLIdempotent(t *testing.T) {
-	tag := rapid.SampledFrom([]string{"<b>", "</b>", "<p>", "</p>", "<i>", "</i>", "<br>", "<ul>", "</ul>", "<li>", "</li>", "<blockquote>", "</blockquote>",
-		"<a href='https://x.example/'>", "</a>", "<span style='color: red'>", "</span>", "a", " b ", "c\n", "&lt;", "<div>", "</div>", "<hr>", "<h1>", "</h1>"})
+	tag := rapid.SampledFrom([]string{
+		"<b>", "</b>", "<p>", "</p>", "<i>", "</i>", "<br>", "<ul>", "</ul>", "<li>", "</li>", "<blockquote>", "</blockquote>",
+		"<a href='https://x.example/'>", "</a>", "<span style='color: red'>", "</span>", "a", " b ", "c\n", "&lt;", "<div>", "</div>", "<hr>", "<h1>", "</h1>",
+	})
 	rapid.Check(t, func(t *rapid.T) {
 		in := strings.Join(rapid.SliceOfN(tag, 0, 20).Draw(t, "html"), "")
 		body, text, _ := HTMLToXHTML([]byte(in))

@@ -52,7 +52,9 @@ func TestMessageRoundTrip(t *testing.T) {
 	lang := rapid.SampledFrom([]string{"", "de", "en-GB", "nds"})
 	text := rapid.StringOfN(rapid.RuneFrom([]rune("abc XYZ 0189\n\t<>&\"']];:@/\\%~éßж漢👍🏽")), 1, 60, -1).Filter(func(s string) bool { return !isBlank(s) })
 	peers := []PeerCaps{
-		{}, {AcceptsCPIM: true, AcceptsIMDN: true}, {AcceptsMultipart: true},
+		{},
+		{AcceptsCPIM: true, AcceptsIMDN: true},
+		{AcceptsMultipart: true},
 		{AcceptsCPIM: true, AcceptsIMDN: true, AcceptsMultipart: true, AcceptsHTML: true, AcceptsFileTransfer: true, AcceptsIsComposing: true},
 	}
 	rapid.Check(t, func(t *rapid.T) {

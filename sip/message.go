@@ -55,42 +55,69 @@ func NewRequest(method Method, ruri URI) *Request {
 // may not be sent are left out.
 func NewResponse(req *Request, s Status, tag string) *Response {
 	res := siplib.NewResponse(s.Code, oneLine(s.Phrase()))
+	eachResponseHeader(req, s, tag, res.AppendHeader)
+	attachBody(res, s.Body)
+	return res
+}
+
+// WriteResponse writes what NewResponse builds, for those who need only the bytes.
+func WriteResponse(w *Writer, req *Request, s Status, tag string) {
+	w.StatusLine(s.Code, oneLine(s.Phrase()))
+	eachResponseHeader(req, s, tag, w.Header)
+}
+
+// eachResponseHeader gives the headers of a response but for Content-Length.
+func eachResponseHeader(req *Request, s Status, tag string, add func(Header)) {
 	dialog := s.Code > 100 && s.Code < 300 && (req.Method == INVITE || req.Method == SUBSCRIBE || req.Method == REFER || req.Method == NOTIFY)
 	for _, h := range req.Headers() {
 		switch fieldOf(h) {
 		case viaField, fromField, callIDField, cseqField:
-			res.AppendHeader(h)
+			add(h)
 		case toField:
 			to, ok := h.(*siplib.ToHeader)
 			if !ok || s.Code == 100 || tag == "" || to.Params.Has("tag") {
-				res.AppendHeader(h)
+				add(h)
 				continue
 			}
 			own := &siplib.ToHeader{DisplayName: to.DisplayName, Address: to.Address}
 			own.Params = append(make(siplib.HeaderParams, 0, len(to.Params)+1), to.Params...)
 			own.Params = append(own.Params, siplib.HeaderKV{K: "tag", V: tag})
-			res.AppendHeader(own)
+			add(own)
 		case recordRouteField:
 			if dialog {
-				res.AppendHeader(h)
+				add(h)
 			}
 		case timestampField:
 			if s.Code == 100 {
-				res.AppendHeader(h)
+				add(h)
 			}
 		}
 	}
 	for _, h := range s.Headers {
 		if checkHeader(h.Name(), h.Value()) == nil {
-			res.AppendHeader(h)
+			add(h)
 		}
 	}
 	if s.RetryAfter > 0 {
 		secs := (s.RetryAfter + time.Second - 1) / time.Second
-		res.AppendHeader(siplib.NewHeader("Retry-After", strconv.FormatInt(int64(secs), 10)))
+		add(siplib.NewHeader("Retry-After", strconv.FormatInt(int64(secs), 10)))
 	}
-	attachBody(res, s.Body)
-	return res
+}
+
+// oneLine makes a reason phrase safe.
+func oneLine(s string) string {
+	for i := range len(s) {
+		if isControl(s[i]) {
+			b := []byte(s)
+			for i, c := range b {
+				if isControl(c) {
+					b[i] = ' '
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
 }
 
 // attachBody is SetBody of a message that has no Content-Length yet; sipgo would
@@ -99,16 +126,6 @@ func attachBody(msg Message, body []byte) {
 	n := siplib.ContentLengthHeader(len(body))
 	msg.AppendHeader(&n)
 	msg.SetBody(body)
-}
-
-// oneLine makes a reason phrase safe.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x80 && isControl(byte(r)) {
-			return ' '
-		}
-		return r
-	}, s)
 }
 
 // NewHeader makes a header of any name. A name that is no token and a value with
@@ -560,9 +577,17 @@ var fieldNames = [...]struct {
 	name  string
 	field field
 }{
-	{"via", viaField}, {"from", fromField}, {"to", toField}, {"call-id", callIDField}, {"cseq", cseqField},
-	{"max-forwards", maxForwardsField}, {"content-length", contentLengthField}, {"content-type", contentTypeField},
-	{"record-route", recordRouteField}, {"timestamp", timestampField}, {"retry-after", retryAfterField},
+	{"via", viaField},
+	{"from", fromField},
+	{"to", toField},
+	{"call-id", callIDField},
+	{"cseq", cseqField},
+	{"max-forwards", maxForwardsField},
+	{"content-length", contentLengthField},
+	{"content-type", contentTypeField},
+	{"record-route", recordRouteField},
+	{"timestamp", timestampField},
+	{"retry-after", retryAfterField},
 }
 
 // compactNames: RFC 3261 §7.3.3 and the registry.

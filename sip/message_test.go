@@ -188,6 +188,8 @@ func TestInjection(t *testing.T) {
 		"uri host":    func(r *Request) { r.Recipient.Host = "h\r\n\r\n" },
 		"uri bracket": func(r *Request) { r.Recipient.Host = "h>" },
 		"display":     func(r *Request) { r.From().DisplayName = "a\"\r\nX: y" },
+		"quote":       func(r *Request) { r.From().DisplayName = `a" <sip:eve@evil.example>, "` },
+		"backslash":   func(r *Request) { r.From().DisplayName = `a\` },
 		"param":       func(r *Request) { r.To().Params = siplib.HeaderParams{{K: "a", V: "b\nc"}} },
 		"value":       func(r *Request) { r.AppendHeader(siplib.NewHeader("A", "b\rc")) },
 		"name":        func(r *Request) { r.AppendHeader(siplib.NewHeader("A\r\nB", "c")) },

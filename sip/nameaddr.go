@@ -66,7 +66,7 @@ func cutNameAddr(s string) (n NameAddr, rest string, err error) {
 		// Without quotes the display name is a row of tokens; field traffic also
 		// has UTF-8 and "@" in it. ":" ";" "," before "<" mean that this value is
 		// an addr-spec and the "<" belongs to a parameter or to the next value.
-		if name := s[:lt]; strings.IndexAny(name, ":;,\"") < 0 {
+		if name := s[:lt]; !strings.ContainsAny(name, ":;,\"") {
 			n.Display = strings.Join(strings.Fields(name), " ")
 			s, bracket = s[lt:], true
 		}

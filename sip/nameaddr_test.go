@@ -23,8 +23,11 @@ func TestParseNameAddr(t *testing.T) {
 		{`"O \"the\\ <x>\", K" <sip:otto@h.example>`, NameAddr{Display: `O "the\ <x>", K`, URI: uri}, ""},
 		{`"" <sip:otto@h.example>`, NameAddr{URI: uri}, "<sip:otto@h.example>"},
 		{`  "Ötto"<sip:otto@h.example> ; Tag = 5 `, NameAddr{Display: "Ötto", URI: uri, Params: Params{{"Tag", "5"}}}, `"Ötto" <sip:otto@h.example>;Tag=5`},
-		{`<sip:otto@h.example;lr>;q=0.5;+sip.instance="<urn:uuid:1-2;3>";x`,
-			NameAddr{URI: URI{Scheme: "sip", User: "otto", Host: "h.example", Params: Params{{"lr", ""}}}, Params: Params{{"q", "0.5"}, {"+sip.instance", "<urn:uuid:1-2;3>"}, {"x", ""}}}, ""},
+		{
+			`<sip:otto@h.example;lr>;q=0.5;+sip.instance="<urn:uuid:1-2;3>";x`,
+			NameAddr{URI: URI{Scheme: "sip", User: "otto", Host: "h.example", Params: Params{{"lr", ""}}}, Params: Params{{"q", "0.5"}, {"+sip.instance", "<urn:uuid:1-2;3>"}, {"x", ""}}},
+			"",
+		},
 		{"<tel:+49123>;tag=1", NameAddr{URI: URI{Scheme: "tel", User: "+49123"}, Params: Params{{"tag", "1"}}}, ""},
 	} {
 		t.Run(tt.text, func(t *testing.T) {

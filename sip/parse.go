@@ -35,6 +35,9 @@ func Parse(p *siplib.Parser, raw []byte) (msg Message, err error) {
 			msg, err = nil, fmt.Errorf("%w: parser failed: %v", ErrParse, r)
 		}
 	}()
+	if msg, ok := plainMessage(raw, p.MaxMessageLength); ok {
+		return msg, nil
+	}
 	msg, err = p.ParseSIP(raw)
 	if err == nil {
 		return msg, nil
@@ -137,6 +140,9 @@ var libFrom, libTo = siplib.DefaultHeadersParser()["from"], siplib.DefaultHeader
 
 // parseFrom tries sipgo's quick parser first, and ours on what it misreads.
 func parseFrom(name []byte, text string) (Header, error) {
+	if d, u, p, ok := plainAddress(text); ok {
+		return &siplib.FromHeader{DisplayName: d, Address: u, Params: p}, nil
+	}
 	h, err := libFrom(name, text)
 	if f, ok := h.(*siplib.FromHeader); err == nil && ok && readable(&f.Address) {
 		requoteLib(f.Params)
@@ -150,6 +156,9 @@ func parseFrom(name []byte, text string) (Header, error) {
 }
 
 func parseTo(name []byte, text string) (Header, error) {
+	if d, u, p, ok := plainAddress(text); ok {
+		return &siplib.ToHeader{DisplayName: d, Address: u, Params: p}, nil
+	}
 	h, err := libTo(name, text)
 	if t, ok := h.(*siplib.ToHeader); err == nil && ok && readable(&t.Address) {
 		requoteLib(t.Params)
@@ -166,6 +175,9 @@ var libVia = siplib.DefaultHeadersParser()["via"]
 
 // parseVia retries with the white space of "SIP / 2.0 / UDP host : 5060" removed.
 func parseVia(name []byte, text string) (Header, error) {
+	if v, ok := plainVia(text); ok {
+		return v, nil
+	}
 	h, err := libVia(name, text)
 	if (err == nil || isComma(err)) && viaReadable(h) {
 		return h, err
@@ -183,7 +195,7 @@ func parseVia(name []byte, text string) (Header, error) {
 
 func viaReadable(h Header) bool {
 	v, ok := h.(*siplib.ViaHeader)
-	return ok && v.Host != "" && v.Transport != "" && strings.IndexAny(v.Host, " \t") < 0 && v.Port >= 0 && v.Port < 1<<16 &&
+	return ok && v.Host != "" && v.Transport != "" && !strings.ContainsAny(v.Host, " \t") && v.Port >= 0 && v.Port < 1<<16 &&
 		(v.Port != 0 || !strings.Contains(v.Host, ":") || strings.Count(v.Host, ":") > 1)
 }
 

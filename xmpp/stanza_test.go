@@ -126,8 +126,10 @@ func TestParseStanzaMalformed(t *testing.T) {
 		want  Condition
 		reply string // "" when none may be sent
 	}{
-		{`<presence from='m@x/d' to='o@y' id='1'><priority>999</priority></presence>`, ConditionBadRequest,
-			`<presence from='o@y' to='m@x/d' id='1' type='error'>`},
+		{
+			`<presence from='m@x/d' to='o@y' id='1'><priority>999</priority></presence>`, ConditionBadRequest,
+			`<presence from='o@y' to='m@x/d' id='1' type='error'>`,
+		},
 		{`<presence from='m@x/d' to='o@y'><priority>x</priority></presence>`, ConditionBadRequest, `<presence from='o@y' to='m@x/d' type='error'>`},
 		{`<presence from='m@x/d' to='o@y'><priority/></presence>`, ConditionBadRequest, `<presence from='o@y' to='m@x/d' type='error'>`},
 		{`<presence from='m@x/d' to='o@y' type='invisible'/>`, ConditionBadRequest, `<presence from='o@y' to='m@x/d' type='error'>`},
@@ -207,13 +209,19 @@ func TestStanzaError(t *testing.T) {
 		want StanzaError
 	}{
 		{`<error/>`, StanzaError{Type: ErrorCancel, Condition: ConditionUndefinedCondition}},
-		{`<error type='strange'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>`,
-			StanzaError{Type: ErrorAuth, Condition: ConditionForbidden}},
-		{`<error type='wait' by='x.example' code='500'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:a@b</gone>` +
-			`<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>moved</text><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='de'>weg</text><x xmlns='u'/><y xmlns='v'/></error>`,
-			StanzaError{ErrorWait, ConditionGone, "moved", "en", MustJID("x.example"), "xmpp:a@b", NewElement("u", "x")}},
-		{`<error type='cancel' by='@'><no-such xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>text</conflict><own/></error>`,
-			StanzaError{Type: ErrorCancel, Condition: ConditionConflict}},
+		{
+			`<error type='strange'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>`,
+			StanzaError{Type: ErrorAuth, Condition: ConditionForbidden},
+		},
+		{
+			`<error type='wait' by='x.example' code='500'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:a@b</gone>` +
+				`<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>moved</text><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='de'>weg</text><x xmlns='u'/><y xmlns='v'/></error>`,
+			StanzaError{ErrorWait, ConditionGone, "moved", "en", MustJID("x.example"), "xmpp:a@b", NewElement("u", "x")},
+		},
+		{
+			`<error type='cancel' by='@'><no-such xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>text</conflict><own/></error>`,
+			StanzaError{Type: ErrorCancel, Condition: ConditionConflict},
+		},
 	} {
 		e, err := ParseElement([]byte(c.in))
 		require.NoError(t, err)
@@ -270,8 +278,10 @@ func stanzas() *rapid.Generator[Stanza] {
 		from, to, id, l := jid.Draw(t, "from"), jid.Draw(t, "to"), str.Draw(t, "id"), lang.Draw(t, "lang")
 		switch rapid.IntRange(0, 2).Draw(t, "kind") {
 		case 0:
-			m := &Message{From: from, To: to, ID: id, Lang: l, Extensions: some(t, 3),
-				Subjects: nilIfEmpty(texts.Draw(t, "subjects")), Bodies: nilIfEmpty(texts.Draw(t, "bodies")), Thread: str.Draw(t, "thread")}
+			m := &Message{
+				From: from, To: to, ID: id, Lang: l, Extensions: some(t, 3),
+				Subjects: nilIfEmpty(texts.Draw(t, "subjects")), Bodies: nilIfEmpty(texts.Draw(t, "bodies")), Thread: str.Draw(t, "thread"),
+			}
 			m.Type = rapid.SampledFrom([]MessageType{MessageNormal, MessageChat, MessageGroupchat, MessageHeadline, MessageError}).Draw(t, "type")
 			if m.Thread != "" {
 				m.ParentThread = str.Draw(t, "parent")

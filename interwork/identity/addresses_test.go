@@ -25,14 +25,20 @@ const component = "sip.harbor.example"
 //	closed may not be reached
 func people(t testing.TB) *Table {
 	tab := newTable(t, nil)
-	add(t, tab, Identity{ID: "mira", JID: jid("mira@chat.harbor.example"), Name: "Mira", Policy: AllowAll,
-		AORs: []sip.URI{aor(t, "Mira@"+component), aor(t, "m@voice.quay.example")}, Numbers: []string{"+4930123456", "+4930123457"}}, "")
+	add(t, tab, Identity{
+		ID: "mira", JID: jid("mira@chat.harbor.example"), Name: "Mira", Policy: AllowAll,
+		AORs: []sip.URI{aor(t, "Mira@"+component), aor(t, "m@voice.quay.example")}, Numbers: []string{"+4930123456", "+4930123457"},
+	}, "")
 	add(t, tab, Identity{ID: "otto", AORs: []sip.URI{aor(t, "otto@"+component), aor(t, "100@"+component)}, Policy: AllowAll}, "")
 	add(t, tab, Identity{ID: "eva", JID: jid("eva@chat.harbor.example"), Numbers: []string{"+4930123458"}, Policy: AllowAll}, "")
-	add(t, tab, Identity{ID: "hidden", JID: jid("hidden@chat.harbor.example"), AORs: []sip.URI{aor(t, "hidden@"+component)},
-		Numbers: []string{"+4930123459"}, Policy: Policy{CallOut: true, CallIn: true}}, "")
-	add(t, tab, Identity{ID: "closed", JID: jid("closed@chat.harbor.example"), AORs: []sip.URI{aor(t, "closed@"+component)},
-		Numbers: []string{"+4930123460"}, Policy: Policy{CallOut: true, ShowCallerID: true}}, "")
+	add(t, tab, Identity{
+		ID: "hidden", JID: jid("hidden@chat.harbor.example"), AORs: []sip.URI{aor(t, "hidden@"+component)},
+		Numbers: []string{"+4930123459"}, Policy: Policy{CallOut: true, CallIn: true},
+	}, "")
+	add(t, tab, Identity{
+		ID: "closed", JID: jid("closed@chat.harbor.example"), AORs: []sip.URI{aor(t, "closed@"+component)},
+		Numbers: []string{"+4930123460"}, Policy: Policy{CallOut: true, ShowCallerID: true},
+	}, "")
 	return tab
 }
 

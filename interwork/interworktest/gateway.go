@@ -249,8 +249,12 @@ func (g *Gateway) finish() {
 	}
 }
 
-// showFlows logs the ladders of the latest flows, for a test that failed.
+// showFlows logs the ladders of the latest flows, for a test that failed, and
+// leaves the whole journal in the gateway's folder.
 func (g *Gateway) showFlows() {
+	if journal, err := g.request(http.MethodGet, "/api/v1/journal?limit=10000", "", nil); err == nil {
+		writeFile(g.t, filepath.Join(g.Dir(), "journal.json"), string(journal))
+	}
 	data, err := g.request(http.MethodGet, "/api/v1/flows?limit=8", "", nil)
 	if err != nil {
 		g.t.Logf("interworktest: flows of stoxgate: %v", err)

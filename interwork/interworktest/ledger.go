@@ -52,6 +52,28 @@ func (l *Ledger) Arrived(key, id string) {
 // Refused notes that its sender was told that it failed.
 func (l *Ledger) Refused(key string) { l.note(key, func(e *ledgerEntry) { e.refused++ }) }
 
+// Again returns a ledger of what was sent alone, to be filled anew from what
+// peers have seen by now.
+func (l *Ledger) Again() *Ledger {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	again := &Ledger{entries: make(map[string]*ledgerEntry, len(l.entries))}
+	for key, e := range l.entries {
+		if e.sent > 0 {
+			again.entries[key] = &ledgerEntry{sent: e.sent}
+		}
+	}
+	return again
+}
+
+// WasRefused tells whether the sender of a message was told that it failed.
+func (l *Ledger) WasRefused(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[key]
+	return e != nil && e.refused > 0
+}
+
 // Open tells how many messages have neither arrived nor come back.
 func (l *Ledger) Open() int { return len(l.Report().Lost) }
 

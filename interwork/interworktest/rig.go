@@ -52,6 +52,12 @@ func NewRig(t TB, o RigOptions) *Rig {
 	return r
 }
 
+// With returns the same house for use in a subtest: what is started by way of it
+// ends with the subtest.
+func (r *Rig) With(t TB) *Rig {
+	return &Rig{t: t, Server: r.Server, Gateway: r.Gateway}
+}
+
 // Jabber brings a user of the XMPP server on line, with a client that answers
 // receipt requests and comes back when the server was away.
 func (r *Rig) Jabber(name string) *Slixmpp {
@@ -71,8 +77,22 @@ func (r *Rig) Phone(name string, o BaresipOptions) *Baresip {
 // given status ("200 OK", "486 Busy Here", …).
 func (r *Rig) SIPpPhone(name, status string) *SIPp {
 	r.t.Helper()
+	return r.SIPpPhoneOn(FreePort(r.t), name, MessageUAS, status)
+}
+
+// RichPhone registers a phone made of SIPp that understands CPIM, IMDN and
+// isComposing, and takes every MESSAGE.
+func (r *Rig) RichPhone(name string) *SIPp {
+	r.t.Helper()
+	return r.SIPpPhoneOn(FreePort(r.t), name, MessageUASRich, "200 OK")
+}
+
+// SIPpPhoneOn registers a phone made of SIPp on a given port, with one of the
+// server scenarios. On the port of a phone that was stopped it takes its place.
+func (r *Rig) SIPpPhoneOn(port int, name, scenario, status string) *SIPp {
+	r.t.Helper()
 	p := StartSIPp(r.t, SIPpOptions{
-		Scenario: Register, OutOfCall: MessageUAS, Status: status,
+		Scenario: Register, OutOfCall: scenario, Status: status, Port: port,
 		Remote: r.Gateway.SIPAddress(), User: name, Calls: 1, Stay: stay,
 		Keys: map[string]string{"aor": r.URI(name), "domain": r.Gateway.Domain(), "expires": "600"},
 	})
@@ -82,13 +102,13 @@ func (r *Rig) SIPpPhone(name, status string) *SIPp {
 	return p
 }
 
-// SIPpSends has a phone made of SIPp send text to a URI, in so many calls at so
-// many a second, with the digest of an identity.
-func (r *Rig) SIPpSends(name, to, text string, calls, rate int) *SIPp {
+// SIPpSends has a phone made of SIPp send a body to a URI with the digest of an
+// identity: so many times at so many a second.
+func (r *Rig) SIPpSends(name, to, contentType, body string, calls, rate int) *SIPp {
 	r.t.Helper()
 	return StartSIPp(r.t, SIPpOptions{
 		Scenario: MessageUAC, Remote: r.Gateway.SIPAddress(), User: name, Calls: calls, Rate: rate,
-		Keys: map[string]string{"to": to, "from": r.URI(name), "text": text, "type": "text/plain"},
+		Keys: map[string]string{"to": to, "from": r.URI(name), "text": body, "type": contentType},
 	})
 }
 

@@ -2,6 +2,7 @@ package interworktest
 
 import (
 	"bufio"
+	"cmp"
 	"embed"
 	"encoding/csv"
 	"fmt"
@@ -22,6 +23,7 @@ var scenarioFiles embed.FS
 const (
 	MessageUAC       = "message_uac"        // sends MESSAGE, answers a challenge
 	MessageUAS       = "message_uas"        // answers MESSAGE with one status
+	MessageUASRich   = "message_uas_rich"   // the same, and understands CPIM, IMDN and isComposing
 	MessageUASSilent = "message_uas_silent" // answers no MESSAGE
 	MessageUASBusy   = "message_uas_busy"   // 503 first, then 200
 	Register         = "register"           // registers a contact
@@ -99,6 +101,11 @@ func StartSIPp(t TB, o SIPpOptions) *SIPp {
 		transport, network = "t1", "tcp"
 	}
 	args = append(args, "-t", transport)
+	if uri := cmp.Or(o.Keys["to"], o.Keys["domain"]); uri != "" {
+		// The digest's uri is the Request-URI (RFC 8760 §2.6 by RFC 7616 §3.4);
+		// SIPp would put the address that it sends to.
+		args = append(args, "-auth_uri", strings.TrimPrefix(uri, "sip:"))
+	}
 	if o.OutOfCall != "" {
 		args = append(args, "-oocsf", scenarioFile(t, dir, "outofcall.xml", o.OutOfCall, o.Status))
 	}
@@ -253,17 +260,24 @@ func (s *SIPp) read(r io.Reader) {
 	}
 }
 
+// Scenario returns the XML of one of the scenarios of this package, for tests
+// that need it a little different.
+func Scenario(t TB, name string) string {
+	t.Helper()
+	data, err := scenarioFiles.ReadFile("scenarios/" + name + ".xml")
+	if err != nil {
+		t.Fatalf("interworktest: no SIPp scenario %q", name)
+	}
+	return string(data)
+}
+
 // scenarioFile writes a scenario, ours by its name or the given XML, into the
 // folder. The status line of an answer is filled in here: SIPp reads its code
 // before it looks at keywords.
 func scenarioFile(t TB, dir, name, scenario, status string) string {
 	t.Helper()
 	if !strings.HasPrefix(strings.TrimSpace(scenario), "<") {
-		data, err := scenarioFiles.ReadFile("scenarios/" + scenario + ".xml")
-		if err != nil {
-			t.Fatalf("interworktest: no SIPp scenario %q", scenario)
-		}
-		scenario = string(data)
+		scenario = Scenario(t, scenario)
 	}
 	path := filepath.Join(dir, name)
 	writeFile(t, path, strings.ReplaceAll(scenario, "[status]", status))

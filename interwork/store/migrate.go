@@ -73,7 +73,7 @@ func (s *Store) migrate(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("store: the schema must be upgraded first, but a daemon is running: %w", err)
 		}
-		defer unlock()
+		defer func() { _ = unlock() }() // the lock goes with the process at the latest
 	}
 	err = s.out.transaction(func(c *writeConn) error {
 		if q := s.engine.migrating(); q != "" {

@@ -22,6 +22,8 @@ type Sender interface {
 	Contact(user, transport string, peer netip.Addr) sip.URI
 }
 
+var _ Sender = (*ua.UA)(nil)
+
 // maxDialogText bounds in bytes what a peer can make us remember of one dialog.
 const maxDialogText = 4096
 

@@ -11,7 +11,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/stoxgate/stoxgate/sip"
-	"github.com/stoxgate/stoxgate/sip/ua"
 )
 
 // PostOwner hears what becomes of a Posting. It is called in order, without a lock held;
@@ -422,5 +421,3 @@ func (x *Posting) granted(res *sip.Response, ask time.Duration) {
 	x.expires = x.p.alarms.now() + left
 	x.signal(postOK)
 }
-
-var _ Sender = (*ua.UA)(nil)

@@ -48,8 +48,7 @@ func newRig(t *testing.T, change ...func(*ua.Config)) *rig {
 	r := &rig{t: t, watchers: &fakeOwner{}, composer: &fakeComposer{}}
 	cfg := ua.Config{
 		Listen: []ua.Listen{{Transport: "udp", Host: "127.0.0.1"}, {Transport: "tcp", Host: "127.0.0.1"}, {Transport: "ws", Host: "127.0.0.1"}},
-		// 64*T1 is 1.28 s
-		Timers: ua.Timers{T1: 20 * time.Millisecond, T2: 80 * time.Millisecond, T4: 100 * time.Millisecond},
+		Timers: ua.Timers{T1: 100 * time.Millisecond, T2: 400 * time.Millisecond, T4: 500 * time.Millisecond},
 		Auth:   passwords{"otto": "secret"}, Supported: []string{"eventlist"}, UserAgent: "stoxgate/test", Log: zerolog.Nop(),
 		Resolver: ua.NewResolver(ua.ResolverConfig{Servers: []string{"127.0.0.1:9"}, Hosts: "testdata/none"}),
 	}
@@ -98,7 +97,7 @@ func (r *rig) phone(transport string, change ...func(*siptest.Config)) *siptest.
 	r.t.Helper()
 	cfg := siptest.Config{
 		Transport: transport, Proxy: r.ua.Addr(transport).String(), AOR: "sip:otto@voice.example",
-		Credentials: siptest.Credentials{User: "otto", Password: "secret"}, ReuseNonce: true, T1: 20 * time.Millisecond, PeerTimeout: 64 * 20 * time.Millisecond,
+		Credentials: siptest.Credentials{User: "otto", Password: "secret"}, ReuseNonce: true,
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -213,7 +212,11 @@ func TestPhoneMisbehaves(t *testing.T) {
 		{"481", siptest.Status(481), "ended refused 481"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t)
+			r := newRig(t, func(cfg *ua.Config) {
+				if strings.Contains(c.ends, "unreachable") {
+					cfg.Timers.T1 = 15 * time.Millisecond // 64*T1 is 0.96 s
+				}
+			})
 			phone := r.phone("udp")
 			if c.name == "lost twice" {
 				phone.Answer(siptest.Is("NOTIFY"), siptest.Drop(2), siptest.Status(200))
@@ -476,8 +479,7 @@ func TestPublishOverTheWire(t *testing.T) {
 // TestFlood: many watchers at once, all are told the last state, and a dead one holds up
 // nobody.
 func TestFlood(t *testing.T) {
-	// Phones under the race detector are slow: 64*T1 is 3.84 s here.
-	r := newRig(t, func(c *ua.Config) { c.Timers.T1, c.Timers.T2 = 60*time.Millisecond, 500*time.Millisecond })
+	r := newRig(t, func(c *ua.Config) { c.Timers = ua.Timers{} }) // the dead one is dead for 32 s
 	const each = 50
 	phones := make([]*siptest.UA, 4)
 	for i := range phones {
@@ -519,7 +521,7 @@ func TestFlood(t *testing.T) {
 		}
 		phone.AssertClean(t)
 	}
-	until(t, "end of the dead ones", func() bool { return r.notifier.Len() == each*len(phones) })
+	require.Equal(t, each*(len(phones)+1), r.notifier.Len())
 }
 
 func all(m map[string]string, want string) bool {

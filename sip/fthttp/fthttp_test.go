@@ -27,20 +27,32 @@ func TestParse(t *testing.T) {
  <file-info type="file"><file-size>231044</file-size><file-name>pier.jpg</file-name><content-type>image/jpeg</content-type>
   <data url = "https://up.harbor.example/f/91.jpg?a=1&amp;b=2" until="2026-06-04T02:00:00.000+02:00"/></file-info>
 </file>`, pier},
-		{"audio message", `<file xmlns="` + NS + `" xmlns:am="` + NSAudio + `"><file-info type="file" file-disposition="render">
+		{
+			"audio message", `<file xmlns="` + NS + `" xmlns:am="` + NSAudio + `"><file-info type="file" file-disposition="render">
 <file-size>4046</file-size><content-type>audio/wav;voice-recording=yes</content-type><am:playing-length>4046</am:playing-length>
 <data url="https://x.example/a"/></file-info></file>`,
-			Document{[]Info{{Disposition: Render, Size: 4046, ContentType: "audio/wav;voice-recording=yes",
-				URL: "https://x.example/a", PlayingLength: 4046 * time.Millisecond}}}},
-		{"extension", `<file xmlns="` + NS + `" xmlns:x="` + NSExt + `"><file-info type="file"><file-size>x</file-size>
+			Document{[]Info{{
+				Disposition: Render, Size: 4046, ContentType: "audio/wav;voice-recording=yes",
+				URL: "https://x.example/a", PlayingLength: 4046 * time.Millisecond,
+			}}},
+		},
+		{
+			"extension", `<file xmlns="` + NS + `" xmlns:x="` + NSExt + `"><file-info type="file"><file-size>x</file-size>
 <content-type>a/b</content-type><data url="u" until="soon"/><x:branded-url>b</x:branded-url><x:file-hash>h</x:file-hash></file-info></file>`,
-			Document{[]Info{{ContentType: "a/b", URL: "u", BrandedURL: "b", Hash: "h"}}}},
-		{"children without namespace", `<file xmlns="` + NS + `"><file-info type="file" xmlns=""><file-name>n</file-name><data url="u"/></file-info></file>`,
-			Document{[]Info{{Name: "n", URL: "u"}}}},
-		{"encrypted by Linphone", `<file xmlns="` + NS + `"><file-info type="file"><data url="u"/><file-key>k</file-key></file-info></file>`,
-			Document{[]Info{{URL: "u", Encrypted: true}}}},
-		{"unknown elements", `<file xmlns="` + NS + `"><x/><file-info type="file" file-disposition="eat"><y><data url="no"/></y><data url="u"/><file-exist>1</file-exist></file-info></file>`,
-			Document{[]Info{{URL: "u"}}}},
+			Document{[]Info{{ContentType: "a/b", URL: "u", BrandedURL: "b", Hash: "h"}}},
+		},
+		{
+			"children without namespace", `<file xmlns="` + NS + `"><file-info type="file" xmlns=""><file-name>n</file-name><data url="u"/></file-info></file>`,
+			Document{[]Info{{Name: "n", URL: "u"}}},
+		},
+		{
+			"encrypted by Linphone", `<file xmlns="` + NS + `"><file-info type="file"><data url="u"/><file-key>k</file-key></file-info></file>`,
+			Document{[]Info{{URL: "u", Encrypted: true}}},
+		},
+		{
+			"unknown elements", `<file xmlns="` + NS + `"><x/><file-info type="file" file-disposition="eat"><y><data url="no"/></y><data url="u"/><file-exist>1</file-exist></file-info></file>`,
+			Document{[]Info{{URL: "u"}}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -30,8 +30,10 @@ func TestParse(t *testing.T) {
 		{"processed", head + `<processing-notification><status><processed/></status></processing-notification></imdn>`, with(Processing, Processed)},
 		{"failed with Linphone's reason", head + `<delivery-notification><status><failed/><reason xmlns="urn:x" code="488">no</reason></status></delivery-notification></imdn>`, with(Delivery, Failed)},
 		{"extension first", head + `<delivery-notification><status><e:delivered xmlns:e="urn:x"/><forbidden/></status></delivery-notification></imdn>`, with(Delivery, Forbidden)},
-		{"prefixed", `<i:imdn xmlns:i="` + NS + `"><i:message-id> x </i:message-id><i:display-notification><i:status><i:error/></i:status></i:display-notification></i:imdn>`,
-			Document{MessageID: "x", Kind: Display, Status: Error}},
+		{
+			"prefixed", `<i:imdn xmlns:i="` + NS + `"><i:message-id> x </i:message-id><i:display-notification><i:status><i:error/></i:status></i:display-notification></i:imdn>`,
+			Document{MessageID: "x", Kind: Display, Status: Error},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -98,8 +100,12 @@ func TestRoundTrip(t *testing.T) {
 			d.DateTime = time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "at"), 0).UTC()
 		}
 		pair := rapid.SampledFrom([]Document{
-			{Kind: Delivery, Status: Delivered}, {Kind: Delivery, Status: Failed}, {Kind: Display, Status: Displayed},
-			{Kind: Processing, Status: Stored}, {Kind: Display, Status: Forbidden}, {Kind: Delivery, Status: Error},
+			{Kind: Delivery, Status: Delivered},
+			{Kind: Delivery, Status: Failed},
+			{Kind: Display, Status: Displayed},
+			{Kind: Processing, Status: Stored},
+			{Kind: Display, Status: Forbidden},
+			{Kind: Delivery, Status: Error},
 		}).Draw(t, "status")
 		d.Kind, d.Status = pair.Kind, pair.Status
 		got, err := Parse([]byte(d.String()))

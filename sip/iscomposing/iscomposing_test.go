@@ -16,22 +16,32 @@ func TestParse(t *testing.T) {
 		name, in string
 		want     Document
 	}{
-		{"full", `<?xml version="1.0" encoding="UTF-8"?>
+		{
+			"full", `<?xml version="1.0" encoding="UTF-8"?>
 <isComposing xmlns="urn:ietf:params:xml:ns:im-iscomposing"
  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
  xsi:schemaLocation="urn:ietf:params:xml:ns:im-composing iscomposing.xsd">
  <state>active</state><lastactive>2026-05-04T18:22:01Z</lastactive>
  <contenttype>text/plain</contenttype><refresh>90</refresh></isComposing>`,
-			Document{Active, at, "text/plain", 90 * time.Second}},
-		{"prefixed", `<i:isComposing xmlns:i="urn:ietf:params:xml:ns:im-iscomposing"><i:state> idle </i:state></i:isComposing>`,
-			Document{}},
+			Document{Active, at, "text/plain", 90 * time.Second},
+		},
+		{
+			"prefixed", `<i:isComposing xmlns:i="urn:ietf:params:xml:ns:im-iscomposing"><i:state> idle </i:state></i:isComposing>`,
+			Document{},
+		},
 		{"unknown state is idle", `<isComposing xmlns="` + NS + `"><state>dancing</state></isComposing>`, Document{}},
-		{"bad refresh is absent", `<isComposing xmlns="` + NS + `"><state>active</state><refresh>-4</refresh></isComposing>`,
-			Document{State: Active}},
-		{"huge refresh is absent", `<isComposing xmlns="` + NS + `"><state>active</state><refresh>99999999999</refresh></isComposing>`,
-			Document{State: Active}},
-		{"foreign state is not ours", `<isComposing xmlns="` + NS + `"><state>idle</state><x:state xmlns:x="urn:x">active</x:state></isComposing>`,
-			Document{}},
+		{
+			"bad refresh is absent", `<isComposing xmlns="` + NS + `"><state>active</state><refresh>-4</refresh></isComposing>`,
+			Document{State: Active},
+		},
+		{
+			"huge refresh is absent", `<isComposing xmlns="` + NS + `"><state>active</state><refresh>99999999999</refresh></isComposing>`,
+			Document{State: Active},
+		},
+		{
+			"foreign state is not ours", `<isComposing xmlns="` + NS + `"><state>idle</state><x:state xmlns:x="urn:x">active</x:state></isComposing>`,
+			Document{},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

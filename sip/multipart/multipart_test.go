@@ -18,30 +18,44 @@ func TestParse(t *testing.T) {
 		name, contentType, body string
 		want                    *Message
 	}{
-		{"mixed", "multipart/mixed;boundary=b1",
+		{
+			"mixed", "multipart/mixed;boundary=b1",
 			"--b1\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b1\r\nContent-Type: image/png\r\nContent-ID: <x>\r\n\r\n\x89PNG\r\n\n\r\n--b1--\r\n",
-			&Message{"mixed", "b1", []Part{text, image}}},
-		{"preamble, epilogue, padding", `Multipart/Alternative; boundary="b 1"`,
+			&Message{"mixed", "b1", []Part{text, image}},
+		},
+		{
+			"preamble, epilogue, padding", `Multipart/Alternative; boundary="b 1"`,
 			"not a part\r\n--b 1  \r\nContent-Type:text/plain\r\n\r\nhello\r\n--b 1--\r\nnot one either\r\n--b 1\r\n\r\nx",
-			&Message{"alternative", "b 1", []Part{text}}},
-		{"bare LF, not closed", "multipart/mixed; boundary=b",
+			&Message{"alternative", "b 1", []Part{text}},
+		},
+		{
+			"bare LF, not closed", "multipart/mixed; boundary=b",
 			"--b\ncontent-type: text/plain\n\nhello\n--b\n\nx\n",
-			&Message{"mixed", "b", []Part{{Fields: []Field{{"content-type", "text/plain"}}, Body: []byte("hello")}, {Body: []byte("x")}}}},
-		{"longer boundary inside", "multipart/mixed; boundary=b",
+			&Message{"mixed", "b", []Part{{Fields: []Field{{"content-type", "text/plain"}}, Body: []byte("hello")}, {Body: []byte("x")}}},
+		},
+		{
+			"longer boundary inside", "multipart/mixed; boundary=b",
 			"--b\r\n\r\n--bb\r\nx\r\n--b--",
-			&Message{"mixed", "b", []Part{{Body: []byte("--bb\r\nx")}}}},
-		{"folded header", "multipart/mixed; boundary=b",
+			&Message{"mixed", "b", []Part{{Body: []byte("--bb\r\nx")}}},
+		},
+		{
+			"folded header", "multipart/mixed; boundary=b",
 			"--b\r\nContent-Type: text/plain;\r\n charset=utf-8\r\n\r\nx\r\n--b--",
-			&Message{"mixed", "b", []Part{{Fields: []Field{{"Content-Type", "text/plain; charset=utf-8"}}, Body: []byte("x")}}}},
-		{"nested", "multipart/mixed; boundary=o",
+			&Message{"mixed", "b", []Part{{Fields: []Field{{"Content-Type", "text/plain; charset=utf-8"}}, Body: []byte("x")}}},
+		},
+		{
+			"nested", "multipart/mixed; boundary=o",
 			"--o\r\nContent-Type: multipart/alternative; boundary=i\r\n\r\n--i\r\nContent-Type: text/plain\r\n\r\nhello\r\n--i--\r\n--o--",
 			&Message{"mixed", "o", []Part{{
 				Fields: []Field{{"Content-Type", "multipart/alternative; boundary=i"}},
 				Body:   []byte("--i\r\nContent-Type: text/plain\r\n\r\nhello\r\n--i--"),
 				Nested: &Message{"alternative", "i", []Part{text}},
-			}}}},
-		{"empty parts", "multipart/mixed; boundary=b", "--b\r\n--b\r\n\r\n--b--",
-			&Message{"mixed", "b", []Part{{}, {}}}},
+			}}},
+		},
+		{
+			"empty parts", "multipart/mixed; boundary=b", "--b\r\n--b\r\n\r\n--b--",
+			&Message{"mixed", "b", []Part{{}, {}}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -303,8 +303,10 @@ func TestProber(t *testing.T) {
 			return sip.Status{Code: code}, nil
 		}}
 		var states []ProbeState
-		p, err := NewProber(ProberConfig{Name: "pbx", Sender: d, URI: sip.URI{Scheme: "sip", Host: "192.0.2.10"},
-			From: sip.URI{Scheme: "sip", Host: domain}, Changed: func(s ProbeStatus) { states = append(states, s.State) }})
+		p, err := NewProber(ProberConfig{
+			Name: "pbx", Sender: d, URI: sip.URI{Scheme: "sip", Host: "192.0.2.10"},
+			From: sip.URI{Scheme: "sip", Host: domain}, Changed: func(s ProbeStatus) { states = append(states, s.State) },
+		})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})

@@ -21,11 +21,13 @@ func (s slots) Swap(i, j int) {
 	s[i], s[j] = s[j], s[i]
 	s[i].index, s[j].index = i, j
 }
+
 func (s *slots) Push(x any) {
 	e := x.(*slot)
 	e.index = len(*s)
 	*s = append(*s, e)
 }
+
 func (s *slots) Pop() any {
 	old := *s
 	e := old[len(old)-1]

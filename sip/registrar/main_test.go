@@ -113,9 +113,12 @@ var udpPhone = sender{transport: "udp", source: "192.0.2.9:5060"}
 func register(t testing.TB, lines ...string) *sip.Request {
 	t.Helper()
 	headers := [][2]string{
-		{"Via", "SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK1"}, {"Max-Forwards", "70"},
-		{"From", "<sip:otto@" + domain + ">;tag=1"}, {"To", "<sip:otto@" + domain + ">"},
-		{"Call-ID", "c1"}, {"CSeq", "1 REGISTER"},
+		{"Via", "SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK1"},
+		{"Max-Forwards", "70"},
+		{"From", "<sip:otto@" + domain + ">;tag=1"},
+		{"To", "<sip:otto@" + domain + ">"},
+		{"Call-ID", "c1"},
+		{"CSeq", "1 REGISTER"},
 	}
 	uri := "sip:" + domain
 	for _, l := range lines {

@@ -262,10 +262,18 @@ func TestTarget(t *testing.T) {
 		{"sends from another port", "192.0.2.9", nil, sender{transport: "udp", source: "192.0.2.9:31000"}, "sip:a@192.0.2.9:5060", false, 0},
 		{"behind a NAT", "10.0.0.1", nil, sender{transport: "udp", source: "198.51.100.4:31000"}, "sip:198.51.100.4:31000;transport=udp", true, 0},
 		{"ipv6", "10.0.0.1", nil, sender{transport: "udp", source: "[2001:db8::4]:31000"}, "sip:[2001:db8::4]:31000;transport=udp", true, 0},
-		{"behind a proxy", "192.0.2.9", []string{"Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK2"}, sender{transport: "udp", source: "198.51.100.4:5060"},
-			"sip:a@192.0.2.9:5060", false, 0},
-		{"behind a proxy with path", "192.0.2.9", []string{"Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK2", "Supported: path", "Path: <sip:p1;lr>,<sip:p2;lr>"},
-			sender{transport: "udp", source: "198.51.100.4:5060"}, "", false, 2},
+		{
+			"behind a proxy", "192.0.2.9",
+			[]string{"Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK2"},
+			sender{transport: "udp", source: "198.51.100.4:5060"},
+			"sip:a@192.0.2.9:5060", false, 0,
+		},
+		{
+			"behind a proxy with path", "192.0.2.9",
+			[]string{"Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK2", "Supported: path", "Path: <sip:p1;lr>,<sip:p2;lr>"},
+			sender{transport: "udp", source: "198.51.100.4:5060"},
+			"", false, 2,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var dead atomic.Bool
@@ -372,8 +380,10 @@ func TestManyExpire(t *testing.T) {
 
 // TestUnreadableRow must not keep the others away.
 func TestUnreadableRow(t *testing.T) {
-	good := Row{AOR: otto.Key(), ID: "1", Contact: `<sip:a@192.0.2.9>;methods="MESSAGE,INVITE"`, Path: "<sip:p1;lr>, <sip:p2;lr>", Instance: "urn:a",
-		RegID: 1, Q: 500, CallID: "x", CSeq: 7, UserAgent: "ua", Transport: "udp", Source: "[2001:db8::1]:5060", Updated: time.Now(), Expires: time.Now().Add(time.Hour)}
+	good := Row{
+		AOR: otto.Key(), ID: "1", Contact: `<sip:a@192.0.2.9>;methods="MESSAGE,INVITE"`, Path: "<sip:p1;lr>, <sip:p2;lr>", Instance: "urn:a",
+		RegID: 1, Q: 500, CallID: "x", CSeq: 7, UserAgent: "ua", Transport: "udp", Source: "[2001:db8::1]:5060", Updated: time.Now(), Expires: time.Now().Add(time.Hour),
+	}
 	store := newMemoryStore()
 	for i, change := range []func(*Row){
 		func(*Row) {},

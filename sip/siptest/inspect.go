@@ -41,8 +41,10 @@ type pending struct {
 }
 
 func newInspector(cfg Config) *inspector {
-	i := &inspector{cfg: cfg, allowed: map[string]bool{}, requests: newMemory[*history](),
-		arrivals: newMemory[*Message](), pending: map[string]*pending{}}
+	i := &inspector{
+		cfg: cfg, allowed: map[string]bool{}, requests: newMemory[*history](),
+		arrivals: newMemory[*Message](), pending: map[string]*pending{},
+	}
 	for _, h := range cfg.AllowHeaders {
 		i.allowed[strings.ToLower(h)] = true
 	}
@@ -287,8 +289,10 @@ func (i *inspector) answered(m *Message, status int) {
 }
 
 // required are headers that a response of this code must bring.
-var required = map[int][]string{401: {"WWW-Authenticate"}, 407: {"Proxy-Authenticate"}, 405: {"Allow"},
-	415: {"Accept"}, 420: {"Unsupported"}, 423: {"Min-Expires"}, 489: {"Allow-Events"}}
+var required = map[int][]string{
+	401: {"WWW-Authenticate"}, 407: {"Proxy-Authenticate"}, 405: {"Allow"},
+	415: {"Accept"}, 420: {"Unsupported"}, 423: {"Min-Expires"}, 489: {"Allow-Events"},
+}
 
 // response checks a response against its request.
 func (i *inspector) response(tx *Transaction, l link, m *Message, faults []string) {

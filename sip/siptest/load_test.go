@@ -13,7 +13,8 @@ import (
 )
 
 func loadConfig(transport, proxy string, window, total int) SenderConfig {
-	return SenderConfig{Transport: transport, Proxy: proxy, Window: window, Total: total,
+	return SenderConfig{
+		Transport: transport, Proxy: proxy, Window: window, Total: total,
 		From: func(i int) string { return fmt.Sprintf("sip:phone%d@sip.example.org", i) },
 		To:   func(i int) string { return fmt.Sprintf("sip:mira%d@example.org", i) },
 	}

@@ -40,8 +40,10 @@ func TestParse(t *testing.T) {
 		require.NoError(t, err, tc.name)
 		require.Contains(t, strings.Join(faults, "\n"), tc.want, tc.name)
 	}
-	for _, bad := range []string{"", "\r\n\r\n", "MESSAGE sip:x\r\n\r\n", "SIP/2.0 42 x\r\n\r\n", "MESSAGE  sip:x SIP/2.0\r\n\r\n",
-		"M sip:x SIP/3.0\r\n\r\n", "MESSAGE sip:x SIP/2.0\r\nA: b\r\n"} {
+	for _, bad := range []string{
+		"", "\r\n\r\n", "MESSAGE sip:x\r\n\r\n", "SIP/2.0 42 x\r\n\r\n", "MESSAGE  sip:x SIP/2.0\r\n\r\n",
+		"M sip:x SIP/3.0\r\n\r\n", "MESSAGE sip:x SIP/2.0\r\nA: b\r\n",
+	} {
 		_, _, err := Parse([]byte(bad))
 		require.ErrorIs(t, err, ErrNotSIP, bad)
 	}

@@ -13,9 +13,11 @@ import (
 var ErrNotSIP = errors.New("siptest: not a sip message")
 
 // singleHeaders may stand once at most (RFC 3261 §7.3.1: all that are no lists).
-var singleHeaders = []string{"Call-ID", "Content-Disposition", "Content-Length", "Content-Type", "CSeq",
+var singleHeaders = []string{
+	"Call-ID", "Content-Disposition", "Content-Length", "Content-Type", "CSeq",
 	"Date", "Event", "Expires", "From", "Max-Forwards", "MIME-Version", "Min-Expires", "Priority",
-	"Retry-After", "Server", "Subject", "Subscription-State", "To", "User-Agent"}
+	"Retry-After", "Server", "Subject", "Subscription-State", "To", "User-Agent",
+}
 
 // Parse reads one whole message: a datagram, a WebSocket message, or what the
 // stream framing cut out. It is as tolerant as it must be to go on and lists

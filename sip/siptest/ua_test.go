@@ -49,8 +49,10 @@ func TestAnswers(t *testing.T) {
 	for _, alg := range []string{"MD5", "SHA-256"} {
 		for _, proxy := range []bool{false, true} {
 			t.Run(fmt.Sprint(alg, proxy), func(t *testing.T) {
-				b.Answer(Is("MESSAGE"), Authenticated(ServerAuth{Realm: "r", User: "mira", Password: `s"ecret`,
-					Algorithm: alg, Proxy: proxy, Stale: true}, Status(200)))
+				b.Answer(Is("MESSAGE"), Authenticated(ServerAuth{
+					Realm: "r", User: "mira", Password: `s"ecret`,
+					Algorithm: alg, Proxy: proxy, Stale: true,
+				}, Status(200)))
 				require.Equal(t, 200, send().Status)
 			})
 		}
@@ -97,8 +99,10 @@ func TestDigestVector(t *testing.T) {
 	require.Equal(t, "7987c64c30e25f1b74be53f966b49b90f2808aa92faf9a00262392d7b4794232",
 		HA1("SHA-256", "Mufasa", "http-auth@example.org", "Circle of Life"))
 	require.Empty(t, HA1("MD4", "a", "b", "c"))
-	res := &Message{Status: 401, Headers: []Header{{"WWW-Authenticate",
-		`Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41"`}}}
+	res := &Message{Status: 401, Headers: []Header{{
+		"WWW-Authenticate",
+		`Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41"`,
+	}}}
 	h, err := Authorize(res, Credentials{User: "Mufasa", Password: "Circle Of Life"}, "GET", "/dir/index.html", 1)
 	require.NoError(t, err)
 	require.Equal(t, "Authorization", h.Name)
@@ -107,8 +111,10 @@ func TestDigestVector(t *testing.T) {
 }
 
 func TestRegister(t *testing.T) {
-	a, b := pairOf(t, Config{AOR: "sip:otto@sip.example.org", Instance: "urn:uuid:00000000-0000-1000-8000-000A95A0E128", RegID: 1,
-		ReuseNonce: true, Credentials: Credentials{User: "otto", Password: "p", Algorithm: "SHA-256"}}, Config{})
+	a, b := pairOf(t, Config{
+		AOR: "sip:otto@sip.example.org", Instance: "urn:uuid:00000000-0000-1000-8000-000A95A0E128", RegID: 1,
+		ReuseNonce: true, Credentials: Credentials{User: "otto", Password: "p", Algorithm: "SHA-256"},
+	}, Config{})
 	b.Answer(Is("REGISTER"), Authenticated(ServerAuth{Realm: "sip.example.org", User: "otto", Password: "p", Algorithm: "SHA-256"}, AcceptRegister(300)))
 	ctx := deadline(t)
 	res, err := a.Register(ctx, 600)

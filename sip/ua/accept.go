@@ -5,9 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	stdlog "log"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -68,13 +66,8 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// serve accepts connections until the listener is closed. A WebSocket starts as
-// HTTP, so those are accepted by an http.Server.
+// serve accepts connections until the listener is closed.
 func (l *listener) serve() {
-	if l.transport == "ws" || l.transport == "wss" {
-		l.serveWebSocket()
-		return
-	}
 	for {
 		c, err := l.l.Accept()
 		if err != nil {
@@ -96,27 +89,42 @@ func (l *listener) serve() {
 	}
 }
 
-// accepted runs one connection.
+// accepted runs one connection. Its handshakes must be done in the time for
+// something partial.
 func (l *listener) accepted(c net.Conn) {
-	remote := addrPort(c.RemoteAddr())
-	var state *tls.ConnectionState
-	if l.transport == "tls" {
+	w, state, err := l.handshake(c)
+	if err != nil {
+		l.u.log.Debug().Err(err).Str("transport", l.transport).Str("remote", c.RemoteAddr().String()).Msg("handshake failed")
+		_ = c.Close()
+		return
+	}
+	s, err := l.u.newStream(w, l.transport, "", false, addrPort(c.LocalAddr()), addrPort(c.RemoteAddr()), state)
+	if err == nil {
+		s.read()
+	}
+}
+
+func (l *listener) handshake(c net.Conn) (w wire, state *tls.ConnectionState, err error) {
+	ctx, cancel := l.u.partialContext()
+	defer cancel()
+	if l.transport == "tls" || l.transport == "wss" {
 		tc := tls.Server(c, l.u.serverTLS())
-		ctx, cancel := l.u.partialContext()
-		err := tc.HandshakeContext(ctx)
-		cancel()
-		if err != nil {
-			l.u.log.Debug().Err(err).Str("remote", remote.String()).Msg("tls handshake failed")
-			_ = c.Close()
-			return
+		if err := tc.HandshakeContext(ctx); err != nil {
+			return nil, nil, err
 		}
 		st := tc.ConnectionState()
 		c, state = tc, &st
 	}
-	s, err := l.u.newStream(connWire{c}, l.transport, "", false, addrPort(c.LocalAddr()), remote, state)
-	if err == nil {
-		s.read()
+	if l.transport != "ws" && l.transport != "wss" {
+		return connWire{c}, state, nil
 	}
+	// The library knows no context: when it ends, so does the connection.
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	ws, err := upgradeWebSocket(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ws, state, nil
 }
 
 func (u *UA) partialContext() (context.Context, context.CancelFunc) {
@@ -136,23 +144,4 @@ func (u *UA) serverTLS() *tls.Config {
 		c.ClientAuth = tls.VerifyClientCertIfGiven
 	}
 	return c
-}
-
-func (l *listener) serveWebSocket() {
-	srv := &http.Server{
-		Handler:        http.HandlerFunc(l.upgrade),
-		MaxHeaderBytes: 16 << 10,
-		ErrorLog:       stdlog.New(debugWriter{l.u.log}, "", 0),
-	}
-	if d := l.u.cfg.Limits.Partial; d > 0 {
-		srv.ReadHeaderTimeout, srv.IdleTimeout = d, d
-	}
-	base := l.l
-	if l.transport == "wss" {
-		c := l.u.serverTLS()
-		c.NextProtos = []string{"http/1.1"} // WebSocket upgrade does not exist in HTTP/2
-		base = tls.NewListener(l.l, c)
-	}
-	_ = srv.Serve(base) // ends when the listener is closed
-	_ = srv.Close()     // connections that have not become a WebSocket
 }

@@ -76,7 +76,7 @@ type outgoing struct {
 	target Target
 	hop    sip.URI // next hop
 	ruri   siplib.Uri
-	routes []sip.Header
+	routes []string // values of Route
 	auth   authState
 }
 
@@ -100,7 +100,7 @@ func (o *outgoing) route() error {
 		o.hop = sip.FromLib(o.req.Recipient)
 	}
 	for _, r := range routes {
-		o.routes = append(o.routes, siplib.NewHeader("Route", r.String()))
+		o.routes = append(o.routes, r.String())
 	}
 	if o.target.Flow.IsZero() && !o.hop.IsSIP() {
 		return fmt.Errorf("%w: no way to a %s: URI", ErrResolve, o.hop.Scheme)
@@ -212,33 +212,34 @@ func (o *outgoing) wait(ctx context.Context, tx *clientTx) (*sip.Response, error
 	select {
 	case <-tx.over:
 	case <-ctx.Done():
-		tx.finish(nil, fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx)))
+		tx.finish(nil, ended(ctx))
 		<-tx.over
 	}
 	return tx.res, tx.err
 }
 
-// build writes the request for one path.
-func (o *outgoing) build(p path) (txKey, []byte, error) {
-	req, branch := o.message(p)
-	wire, err := encode(make([]byte, 0, 1024), req)
-	return clientKey(branch, req.Method), wire, err
+// ended tells why ctx ended: a deadline is a timeout like any other, a cancelled
+// caller has its own reason.
+func ended(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx))
+	}
+	return fmt.Errorf("ua: request abandoned: %w", context.Cause(ctx))
 }
 
-// message makes the request for one path: our Via with a new branch, Route,
-// credentials, and what the sender adds when it is missing. It shares the headers
-// with the original.
-func (o *outgoing) message(p path) (req *sip.Request, branch string) {
-	u := o.u
-	branch = siplib.RFC3261BranchMagicCookie + token()
-	host, port := u.sentBy(p)
-	req = siplib.NewRequest(o.req.Method, o.ruri)
-	req.AppendHeader(&siplib.ViaHeader{
-		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: siplib.NetworkToUpper(p.transport()), Host: host, Port: port,
-		Params: siplib.HeaderParams{{K: "branch", V: branch}, {K: "rport"}},
-	})
-	for _, h := range o.routes {
-		req.AppendHeader(h)
+// build writes the request for one path: our Via with a new branch, Route,
+// credentials, and what the sender adds when it is missing.
+func (o *outgoing) build(p path) (txKey, []byte, error) {
+	if err := sip.Mandatory(o.req); err != nil {
+		return txKey{}, nil, fmt.Errorf("%w: %w", ErrRequest, err)
+	}
+	w := sip.NewWriter()
+	defer w.Free()
+	w.RequestLine(o.req.Method, &o.ruri)
+	branch := siplib.RFC3261BranchMagicCookie + token()
+	o.u.via(w, p, branch)
+	for _, r := range o.routes {
+		w.Field("Route", r)
 	}
 	hops, agent := false, false
 	for _, h := range o.req.Headers() {
@@ -246,32 +247,29 @@ func (o *outgoing) message(p path) (req *sip.Request, branch string) {
 		case *siplib.ViaHeader, *siplib.RouteHeader, *siplib.ContentLengthHeader:
 			continue
 		case *siplib.CSeqHeader:
-			if o.auth.tries > 0 {
-				req.AppendHeader(&siplib.CSeqHeader{SeqNo: h.SeqNo + uint32(o.auth.tries), MethodName: h.MethodName})
-				continue
-			}
+			w.Header(&siplib.CSeqHeader{SeqNo: h.SeqNo + uint32(o.auth.tries), MethodName: h.MethodName})
+			continue
 		case *siplib.MaxForwardsHeader:
 			hops = true
 		default:
 			agent = agent || h.Name() == "User-Agent"
 		}
-		req.AppendHeader(h)
+		w.Header(h)
 	}
 	if !hops {
-		n := siplib.MaxForwardsHeader(70)
-		req.AppendHeader(&n)
+		w.Field("Max-Forwards", "70")
 	}
 	for _, h := range o.auth.headers {
-		req.AppendHeader(h)
+		w.Header(h)
 	}
-	if !agent {
-		u.product(req, "User-Agent")
+	if !agent && o.u.cfg.UserAgent != "" {
+		w.Field("User-Agent", o.u.cfg.UserAgent)
 	}
-	// The length first: SetBody would look for it among all headers, by name.
-	n := siplib.ContentLengthHeader(len(o.req.Body()))
-	req.AppendHeader(&n)
-	req.SetBody(o.req.Body())
-	return req, branch
+	wire, err := w.Append(nil, o.req.Body())
+	if err != nil {
+		return txKey{}, nil, fmt.Errorf("%w: %w", ErrRequest, err)
+	}
+	return clientKey(branch, o.req.Method), wire, nil
 }
 
 // sendable are the transports that a request can be sent over, in the order of

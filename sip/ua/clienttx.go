@@ -71,10 +71,10 @@ func (tx *clientTx) finish(res *sip.Response, err error) {
 	}
 	tx.res, tx.err = res, err
 	tx.wire = nil
-	close(tx.over)
 	tx.mu.Unlock()
 	tx.u.wheel.stop(&tx.timer)
 	tx.u.clients.drop(tx.key)
+	close(tx.over)
 }
 
 func (tx *clientTx) received(res *sip.Response) {

@@ -51,7 +51,7 @@ func (u *UA) connect(ctx context.Context, d Dest) (s *stream, fresh bool, err er
 	case <-try.done:
 		return try.stream, true, try.err
 	case <-ctx.Done():
-		return nil, false, fmt.Errorf("%w: connecting to %s: %w", ErrTransport, d.Addr, context.Cause(ctx))
+		return nil, false, ended(ctx)
 	}
 }
 

@@ -70,7 +70,7 @@ func (u *UA) request(p path, req *sip.Request, parseErr error) {
 		u.stateless(p, req, *st)
 		return
 	}
-	key := txKey{}
+	var key txKey
 	switch req.Method {
 	case sip.ACK:
 		u.invites.ack(u, p, req)
@@ -101,12 +101,11 @@ func (u *UA) request(p path, req *sip.Request, parseErr error) {
 		u.stateless(p, req, sip.Status{Code: 405, Headers: []sip.Header{siplib.NewHeader("Allow", u.allow)}})
 		return
 	}
-	in := u.inbound(p, req)
 	if req.Method == sip.INVITE {
-		u.invites.accept(in, key, h)
+		u.invites.accept(u, p, req, key, h)
 		return
 	}
-	u.servers.accept(in, key, h)
+	u.servers.accept(p, req, key, h)
 }
 
 // overloaded: a request that would only wait is refused while that is cheap.
@@ -176,9 +175,13 @@ func (u *UA) stateless(p path, req *sip.Request, st sip.Status) {
 	}
 	// The same request gets the same tag, although nothing remembers it (§8.2.7).
 	k := serverKeySafe(req)
-	res := sip.NewResponse(req, st, statelessTag(k))
-	u.product(res, "Server")
-	b, err := sip.AppendMessage(nil, res)
+	w := sip.NewWriter()
+	defer w.Free()
+	sip.WriteResponse(w, req, st, statelessTag(k))
+	if u.cfg.UserAgent != "" {
+		w.Field("Server", u.cfg.UserAgent)
+	}
+	b, err := w.Append(nil, nil)
 	if err == nil {
 		err = answerPath(p, req).send(b)
 	}

@@ -55,10 +55,12 @@ type answer struct {
 	expires time.Time
 }
 
-// flight is a query that several callers wait for.
+// flight is a query that several callers wait for. It ends with the last of them.
 type flight struct {
-	done chan struct{}
-	ans  *answer
+	done    chan struct{}
+	ans     *answer
+	waiting int // under the client's lock
+	cancel  context.CancelFunc
 }
 
 func newDNSClient(cfg ResolverConfig) *dnsClient {
@@ -175,26 +177,41 @@ func (c *dnsClient) lookup(ctx context.Context, name string, qtype uint16) (*ans
 	if f == nil {
 		f = &flight{done: make(chan struct{})}
 		c.flight[q] = f
-		// Not under ctx: others wait for it too, and it has its own timeout.
-		go c.fly(q, f)
+		var fctx context.Context
+		fctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		go c.fly(fctx, q, f)
 	}
+	f.waiting++
 	c.mu.Unlock()
 	select {
 	case <-f.done:
 		return f.ans, f.ans.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
 	}
+	c.mu.Lock()
+	if f.waiting--; f.waiting == 0 {
+		f.cancel()
+		if c.flight[q] == f {
+			delete(c.flight, q)
+		}
+	}
+	c.mu.Unlock()
+	return nil, context.Cause(ctx)
 }
 
-func (c *dnsClient) fly(q question, f *flight) {
-	f.ans = c.ask(q)
+func (c *dnsClient) fly(ctx context.Context, q question, f *flight) {
+	defer f.cancel()
+	f.ans = c.ask(ctx, q)
 	c.mu.Lock()
-	delete(c.flight, q)
-	if len(c.cache) >= maxCached {
-		c.evict()
+	if c.flight[q] == f {
+		delete(c.flight, q)
 	}
-	c.cache[q] = f.ans
+	if ctx.Err() == nil { // else nobody waits and it says nothing about the name
+		if len(c.cache) >= maxCached {
+			c.evict()
+		}
+		c.cache[q] = f.ans
+	}
 	c.mu.Unlock()
 	close(f.done)
 }
@@ -218,7 +235,7 @@ func (c *dnsClient) evict() {
 }
 
 // ask queries the servers in turn.
-func (c *dnsClient) ask(q question) *answer {
+func (c *dnsClient) ask(ctx context.Context, q question) *answer {
 	fail := func(err error) *answer {
 		return &answer{err: fmt.Errorf("%s %s: %w", dns.TypeToString[q.qtype], q.name, err), expires: c.now().Add(failureFor)}
 	}
@@ -234,8 +251,10 @@ func (c *dnsClient) ask(q question) *answer {
 	var last error
 	for range queriesPerName {
 		for _, server := range c.servers {
-			r, err := c.exchange(m, server)
+			r, err := c.exchange(ctx, m, server)
 			switch {
+			case ctx.Err() != nil:
+				return fail(context.Cause(ctx))
 			case err != nil:
 				last = err
 			case r.Rcode == dns.RcodeSuccess || r.Rcode == dns.RcodeNameError:
@@ -248,13 +267,24 @@ func (c *dnsClient) ask(q question) *answer {
 	return fail(last)
 }
 
-func (c *dnsClient) exchange(m *dns.Msg, server string) (*dns.Msg, error) {
-	udp := dns.Client{Timeout: c.timeout}
-	r, _, err := udp.Exchange(m, server)
+func (c *dnsClient) exchange(ctx context.Context, m *dns.Msg, server string) (*dns.Msg, error) {
+	r, err := c.query(ctx, "udp", m, server)
 	if err == nil && r.Truncated {
-		tcp := dns.Client{Net: "tcp", Timeout: c.timeout}
-		r, _, err = tcp.Exchange(m, server)
+		r, err = c.query(ctx, "tcp", m, server)
 	}
+	return r, err
+}
+
+func (c *dnsClient) query(ctx context.Context, network string, m *dns.Msg, server string) (*dns.Msg, error) {
+	client := dns.Client{Net: network, Timeout: c.timeout}
+	conn, err := client.DialContext(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	// The library looks at the deadline of a context, not at its end.
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	r, _, err := client.ExchangeWithConn(m, conn)
 	return r, err
 }
 

@@ -13,11 +13,13 @@
 //     is a read loop; ours is in udp.go and stream.go.
 //   - Non-INVITE transactions are ours (clienttx.go, servertx.go): two small
 //     state machines on one timer wheel. sipgo's cost a goroutine per message,
-//     three timers each and 6 kB for 32 s; see BenchmarkSipgo in the tests.
+//     three timers each and 6 kB for 32 s; BenchmarkSipgo in the tests compares.
+//     Answers to UDP requests are kept for timer J as bytes in pages (answers.go).
 //   - A handler runs on its own goroutine and may return before it has answered;
 //     the transaction stays open until Respond or the deadline (500).
-//   - Everything that is sent passes sip.AppendMessage and sip.Mandatory; nothing
-//     else writes to a socket but the CRLF that answers a keep-alive.
+//   - Everything that is sent is written by a sip.Writer, which checks every piece,
+//     and has the headers that sip.Mandatory asks for; nothing else is written to a
+//     socket but the CRLF that answers a keep-alive.
 //   - Order: requests of one flow are dispatched in the order of arrival, but
 //     their handlers run concurrently. Whoever needs order keys it on the dialog.
 //

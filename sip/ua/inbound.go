@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
-
-	siplib "github.com/emiago/sipgo/sip"
 
 	"github.com/stoxgate/stoxgate/sip"
 )
@@ -57,23 +57,22 @@ type Inbound struct {
 
 // answerer is a server transaction.
 type answerer interface {
-	respond(in *Inbound, res *sip.Response) error
+	respond(s sip.Status) error
+	respondWith(res *sip.Response) error
 	tag() string
 	done() <-chan struct{}
 }
 
-func (u *UA) inbound(p path, req *sip.Request) *Inbound {
-	in := &Inbound{
-		Request: req, Transport: p.transport(), Source: p.remote, Local: p.local(), Flow: p.flow(),
-		Received: time.Now(), u: u, path: p,
-	}
+// received fills in what is known of a request.
+func (in *Inbound) received(u *UA, p path, req *sip.Request, tx answerer) {
+	in.Request, in.Transport, in.Source, in.Local, in.Flow = req, p.transport(), p.remote, p.local(), p.flow()
+	in.Received, in.u, in.path, in.tx = time.Now(), u, p, tx
 	if p.stream != nil {
 		in.TLS = p.stream.tls
 	}
 	if u.cfg.Auth != nil && u.cfg.Auth.Trusted(p.remote.Addr(), in.Transport, in.TLS) {
 		in.Auth.Kind = AuthTrusted
 	}
-	return in
 }
 
 // handle runs a handler. A panic in it costs this request a 500, not the process.
@@ -92,29 +91,44 @@ func (in *Inbound) handle(h func(*Inbound)) {
 // also after the handler has returned. 405 and 415 get the Allow and the Accept
 // that they must carry.
 func (in *Inbound) Respond(s sip.Status) error {
-	res := sip.NewResponse(in.Request, s, in.tx.tag())
-	switch {
-	case s.Code == 405 && sip.Value(res, "Allow") == "":
-		res.AppendHeader(siplib.NewHeader("Allow", in.u.allow))
-	case s.Code == 415 && sip.Value(res, "Accept") == "":
-		for _, h := range in.u.capabilities() {
-			if h.Name() == "Accept" {
-				res.AppendHeader(h)
-			}
-		}
+	if s.Code == 405 || s.Code == 415 {
+		s.Headers = in.u.completed(s)
 	}
-	return in.RespondWith(res)
+	return in.sent(s.Code, in.tx.respond(s))
 }
 
 // RespondWith is Respond with a message that was built with sip.NewResponse and
-// InTag. It is for responses that need more than a Status holds.
+// Tag. It is for responses that need more than a Status holds.
 func (in *Inbound) RespondWith(res *sip.Response) error {
 	in.u.product(res, "Server")
-	err := in.tx.respond(in, res)
+	return in.sent(res.StatusCode, in.tx.respondWith(res))
+}
+
+func (in *Inbound) sent(code int, err error) error {
 	if err != nil && !errors.Is(err, ErrAnswered) {
-		in.u.log.Warn().Err(err).Str("method", string(in.Request.Method)).Int("status", res.StatusCode).Str("remote", in.Source.String()).Msg("answer not sent")
+		in.u.log.Warn().Err(err).Str("method", string(in.Request.Method)).Int("status", code).Str("remote", in.Source.String()).Msg("answer not sent")
 	}
 	return err
+}
+
+// completed adds the Allow of a 405 and the Accept of a 415.
+func (u *UA) completed(s sip.Status) []sip.Header {
+	name := "Allow"
+	if s.Code == 415 {
+		name = "Accept"
+	}
+	for _, h := range s.Headers {
+		if strings.EqualFold(h.Name(), name) {
+			return s.Headers
+		}
+	}
+	list := slices.Clone(s.Headers)
+	for _, h := range u.capabilities() {
+		if h.Name() == name {
+			list = append(list, h)
+		}
+	}
+	return list
 }
 
 // Tag is the tag that the answers put into To.

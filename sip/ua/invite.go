@@ -63,8 +63,9 @@ type inviteServer struct {
 }
 
 // accept starts a server transaction and its handler.
-func (t *inviteTable) accept(in *Inbound, key txKey, h func(*Inbound)) {
-	u := in.u
+func (t *inviteTable) accept(u *UA, p path, req *sip.Request, key txKey, h func(*Inbound)) {
+	in := &Inbound{}
+	in.received(u, p, req, nil)
 	in.Request.SetTransport(siplib.NetworkToUpper(in.Transport))
 	in.Request.SetSource(in.Source.String())
 	tx := siplib.NewServerTx(branchText(key), in.Request, inviteConn{u, answerPath(in.path, in.Request)}, sipgoLogger(u.log))
@@ -99,9 +100,15 @@ func (s *inviteServer) end() {
 func (s *inviteServer) tag() string           { return s.toTag }
 func (s *inviteServer) done() <-chan struct{} { return s.ended }
 
-// respond sends a provisional or a final response. A 2xx may be sent again: its
-// retransmission is the dialog's task (RFC 6026 §7.1).
-func (s *inviteServer) respond(_ *Inbound, res *sip.Response) error {
+func (s *inviteServer) respond(st sip.Status) error {
+	res := sip.NewResponse(s.in.Request, st, s.toTag)
+	s.u.product(res, "Server")
+	return s.respondWith(res)
+}
+
+// respondWith sends a provisional or a final response. A 2xx may be sent again:
+// its retransmission is the dialog's task (RFC 6026 §7.1).
+func (s *inviteServer) respondWith(res *sip.Response) error {
 	s.mu.Lock()
 	if s.final && !res.IsSuccess() || s.canceled {
 		s.mu.Unlock()
@@ -174,18 +181,19 @@ func (t *inviteTable) ack(u *UA, p path, req *sip.Request) {
 	if h == nil {
 		return
 	}
-	in := u.inbound(p, req)
-	in.tx = noAnswer{}
+	in := &Inbound{}
+	in.received(u, p, req, noAnswer{})
 	u.work(in, h)
 }
+
+var errACK = fmt.Errorf("%w: an ACK has no answer", ErrRequest)
 
 // noAnswer is the transaction of an ACK.
 type noAnswer struct{}
 
-func (noAnswer) respond(*Inbound, *sip.Response) error {
-	return fmt.Errorf("%w: an ACK has no answer", ErrRequest)
-}
-func (noAnswer) tag() string { return "" }
+func (noAnswer) respond(sip.Status) error        { return errACK }
+func (noAnswer) respondWith(*sip.Response) error { return errACK }
+func (noAnswer) tag() string                     { return "" }
 func (noAnswer) done() <-chan struct{} {
 	c := make(chan struct{})
 	close(c)
@@ -280,12 +288,16 @@ func (o *outgoing) paths(ctx context.Context) ([]path, error) {
 }
 
 func (u *UA) startInvite(o *outgoing, p path) (*InviteTransaction, error) {
-	req, branch := o.message(p)
-	if err := sip.Validate(req); err != nil {
+	key, wire, err := o.build(p)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := sip.Parse(u.parser, wire) // sipgo's transaction wants a message of its own
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
 	}
+	req := msg.(*sip.Request)
 	req.SetTransport(siplib.NetworkToUpper(p.transport()))
-	key := clientKey(branch, sip.INVITE)
 	t := &InviteTransaction{
 		u: u, path: p, req: req, wake: make(chan struct{}, 1), stop: make(chan struct{}),
 	}

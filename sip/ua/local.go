@@ -6,14 +6,17 @@ import (
 	"sync"
 	"time"
 
+	siplib "github.com/emiago/sipgo/sip"
+
 	"github.com/stoxgate/stoxgate/sip"
 )
 
 // localCache remembers which of our addresses leads to a peer, when a listener is
 // bound to all of them.
 type localCache struct {
-	mu sync.Mutex
-	m  map[netip.Addr]localEntry
+	mu    sync.Mutex
+	m     map[netip.Addr]localEntry
+	texts map[netip.Addr]string
 }
 
 type localEntry struct {
@@ -26,7 +29,24 @@ const (
 	maxLocals = 10_000
 )
 
-func newLocalCache() *localCache { return &localCache{m: map[netip.Addr]localEntry{}} }
+func newLocalCache() *localCache {
+	return &localCache{m: map[netip.Addr]localEntry{}, texts: map[netip.Addr]string{}}
+}
+
+// text is an address as the host of a Via, which is asked for with every request.
+func (c *localCache) text(a netip.Addr) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, ok := c.texts[a]
+	if !ok {
+		if len(c.texts) >= maxLocals {
+			clear(c.texts)
+		}
+		t = bracketed(a.WithZone("").String())
+		c.texts[a] = t
+	}
+	return t
+}
 
 // toward is the local address from which the kernel sends to peer.
 func (c *localCache) toward(peer netip.Addr) netip.Addr {
@@ -52,10 +72,11 @@ func (c *localCache) toward(peer netip.Addr) netip.Addr {
 	return e.addr
 }
 
-// sentBy is the host and the port that we name in Via and Contact to a peer.
-func (u *UA) sentBy(p path) (host string, port int) {
+// via writes our Via: the host and the port that a peer finds us at, and rport
+// (RFC 3581) against the NATs on the way.
+func (u *UA) via(w *sip.Writer, p path, branch string) {
 	local := p.local()
-	port = int(local.Port())
+	port := int(local.Port())
 	if p.stream != nil {
 		// The port where we listen, so that the peer can come back when this
 		// connection is gone; its own port when we do not listen.
@@ -63,19 +84,25 @@ func (u *UA) sentBy(p path) (host string, port int) {
 			port = int(a.Port())
 		}
 	}
-	return u.hostToward(local.Addr(), p.remote.Addr()), port
+	w.Header(&siplib.ViaHeader{
+		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: siplib.NetworkToUpper(p.transport()),
+		Host: u.hostToward(local.Addr(), p.remote.Addr()), Port: port,
+		Params: siplib.HeaderParams{{K: "branch", V: branch}, {K: "rport"}},
+	})
 }
 
+// hostToward is the host that we call ourselves towards a peer.
 func (u *UA) hostToward(bound, peer netip.Addr) string {
 	if u.cfg.Advertise != "" {
 		return bracketed(u.cfg.Advertise)
 	}
-	if !bound.IsValid() || bound.IsUnspecified() {
-		if a := u.locals.toward(peer); a.IsValid() {
-			bound = a
-		}
+	if bound.IsValid() && !bound.IsUnspecified() {
+		return u.locals.text(bound)
 	}
-	return bracketed(bound.WithZone("").String())
+	if a := u.locals.toward(peer); a.IsValid() {
+		return u.locals.text(a)
+	}
+	return u.locals.text(bound)
 }
 
 // Contact is the URI under which a peer at that address reaches this UA over the

@@ -62,11 +62,3 @@ func (h quietHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (h quietHandler) WithGroup(name string) slog.Handler {
 	return quietHandler{h.next.WithGroup(name)}
 }
-
-// debugWriter takes the lines of net/http.
-type debugWriter struct{ log zerolog.Logger }
-
-func (w debugWriter) Write(b []byte) (int, error) {
-	w.log.Debug().Msg(strings.TrimSpace(string(b)))
-	return len(b), nil
-}

@@ -29,7 +29,7 @@ import (
 const patience = 5 * time.Second
 
 // fast are timers that let 64*T1 pass in 1.3 s.
-var fast = Timers{T1: 20 * time.Millisecond, T2: 80 * time.Millisecond, T4: 100 * time.Millisecond, Answer: time.Second}
+var fast = Timers{T1: 20 * time.Millisecond, T2: 80 * time.Millisecond, T4: 100 * time.Millisecond, Answer: patience}
 
 // startUA starts a UA that listens on udp and tcp of 127.0.0.1, unless configure
 // says something else, and shuts it down at the end.
@@ -65,8 +65,9 @@ func answerWith(code int) func(*Inbound) {
 
 // udpPeer is a bare socket with a script.
 type udpPeer struct {
-	t  *testing.T
-	pc *net.UDPConn
+	t        *testing.T
+	pc       *net.UDPConn
+	answered map[string][]byte // by branch, for retransmissions that a slow machine brings about
 }
 
 func newUDPPeer(t *testing.T) *udpPeer {
@@ -74,7 +75,7 @@ func newUDPPeer(t *testing.T) *udpPeer {
 	pc, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = pc.Close() })
-	return &udpPeer{t, pc}
+	return &udpPeer{t, pc, map[string][]byte{}}
 }
 
 func (p *udpPeer) addr() netip.AddrPort { return p.pc.LocalAddr().(*net.UDPAddr).AddrPort() }
@@ -104,10 +105,16 @@ func (p *udpPeer) receive(wait time.Duration) (sip.Message, []byte, netip.AddrPo
 
 func (p *udpPeer) request() (*sip.Request, netip.AddrPort) {
 	p.t.Helper()
-	msg, _, from := p.receive(patience)
-	req, ok := msg.(*sip.Request)
-	require.True(p.t, ok, "no request came")
-	return req, from
+	for {
+		msg, _, from := p.receive(patience)
+		req, ok := msg.(*sip.Request)
+		require.True(p.t, ok, "no request came")
+		b := p.answered[req.Via().Value()]
+		if b == nil || req.Method == sip.ACK {
+			return req, from
+		}
+		p.send(from, b)
+	}
 }
 
 func (p *udpPeer) response() *sip.Response {
@@ -122,11 +129,13 @@ func (p *udpPeer) response() *sip.Response {
 func (p *udpPeer) answer(s sip.Status) *sip.Request {
 	p.t.Helper()
 	req, from := p.request()
-	p.send(from, wire(p.t, sip.NewResponse(req, s, "peer")))
+	b := wireOf(p.t, sip.NewResponse(req, s, "peer"))
+	p.answered[req.Via().Value()] = b
+	p.send(from, b)
 	return req
 }
 
-func wire(t testing.TB, msg sip.Message) []byte {
+func wireOf(t testing.TB, msg sip.Message) []byte {
 	t.Helper()
 	b, err := sip.AppendMessage(nil, msg)
 	require.NoError(t, err)
@@ -312,10 +321,11 @@ func message(t testing.TB, uri sip.URI, size int) *sip.Request {
 type dnsServer struct {
 	addr string
 
-	mu      sync.Mutex
-	zone    map[question][]dns.RR
-	rcode   map[string]int
-	queries map[question]int
+	mu       sync.Mutex
+	zone     map[question][]dns.RR
+	truncate bool // over UDP
+	rcode    map[string]int
+	queries  map[question]int
 }
 
 func newDNSServer(t *testing.T, records ...string) *dnsServer {
@@ -357,6 +367,9 @@ func (s *dnsServer) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 	r.SetReply(m)
 	r.Answer = s.zone[q]
 	r.Rcode = s.rcode[q.name]
+	if s.truncate && w.RemoteAddr().Network() == "udp" {
+		r.Truncated, r.Answer = true, nil
+	}
 	s.mu.Unlock()
 	_ = w.WriteMsg(r)
 }
@@ -412,3 +425,12 @@ func (a *authority) issue(t *testing.T, names []string, uris ...string) tls.Cert
 	require.NoError(t, err)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
+
+type addr = netip.Addr
+
+var (
+	loopback  = netip.MustParseAddr("127.0.0.1")
+	loopback6 = netip.IPv6Loopback()
+)
+
+func port(u *UA, transport string) string { return fmt.Sprint(u.Addr(transport).Port()) }

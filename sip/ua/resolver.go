@@ -94,7 +94,7 @@ func (r *Resolver) resolve(ctx context.Context, uri sip.URI, can Transports) ([]
 	if err != nil {
 		return nil, err
 	}
-	name := uri.Host
+	name := strings.TrimSuffix(uri.Host, ".")
 	port := uint16(uri.Port)
 	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		d := Dest{Transport: cmp.Or(transport, defaultTransport(uri, can)), Name: name}

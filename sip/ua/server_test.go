@@ -253,7 +253,7 @@ func TestOverloadAnswers503(t *testing.T) {
 	require.NoError(t, in.Respond(sip.Status{Code: 200}))
 	require.Equal(t, 200, p.response().StatusCode)
 	p.send(u.Addr("udp"), raw("MESSAGE", "z9hG4bK2", "c15", viaUDP(p)))
-	(<-waiting).Respond(sip.Status{Code: 202}) //nolint:errcheck // seen by the peer
+	(<-waiting).Respond(sip.Status{Code: 202})
 	require.Equal(t, 202, p.response().StatusCode)
 }
 

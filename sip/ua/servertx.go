@@ -22,7 +22,7 @@ import (
 type serverTx struct {
 	timer
 	u      *UA
-	in     *Inbound
+	in     Inbound // here, because both live and die together
 	key    txKey
 	merged txKey
 	path   path           // of the response
@@ -79,18 +79,17 @@ func mergedKey(req *sip.Request) (k txKey, ok bool) {
 }
 
 // accept starts a transaction and its handler.
-func (t *serverTable) accept(in *Inbound, key txKey, h func(*Inbound)) {
-	req := in.Request
-	tx := &serverTx{u: t.u, in: in, key: key, path: answerPath(in.path, req), toTag: token()}
+func (t *serverTable) accept(p path, req *sip.Request, key txKey, h func(*Inbound)) {
+	tx := &serverTx{u: t.u, key: key, path: answerPath(p, req), toTag: token()}
 	tx.owner = tx
-	tx.back = netip.AddrPortFrom(in.Source.Addr(), viaPort(req.Via()))
-	in.tx = tx
+	tx.back = netip.AddrPortFrom(p.remote.Addr(), viaPort(req.Via()))
+	tx.in.received(t.u, p, req, tx)
 	merged, mergeable := mergedKey(req)
 	if mergeable {
 		if _, fresh := t.merged.put(merged, tx); !fresh {
 			// Another copy of it is unanswered yet; this one came over another way.
 			if _, same := t.tx.get(key); !same {
-				t.u.stateless(in.path, req, sip.Status{Code: 482})
+				t.u.stateless(p, req, sip.Status{Code: 482})
 			}
 			return
 		}
@@ -101,7 +100,7 @@ func (t *serverTable) accept(in *Inbound, key txKey, h func(*Inbound)) {
 	}
 	t.u.pending.Add(1)
 	t.u.wheel.schedule(&tx.timer, t.u.cfg.Timers.Answer)
-	t.u.work(in, h)
+	t.u.work(&tx.in, h)
 }
 
 func (tx *serverTx) tag() string { return tx.toTag }
@@ -118,18 +117,36 @@ func (tx *serverTx) done() <-chan struct{} {
 	return tx.finished
 }
 
-func (tx *serverTx) respond(_ *Inbound, res *sip.Response) error {
-	if res.StatusCode < 200 {
-		return fmt.Errorf("%w: %d is no final status", ErrRequest, res.StatusCode)
+func (tx *serverTx) respond(s sip.Status) error {
+	w := sip.NewWriter()
+	defer w.Free()
+	sip.WriteResponse(w, tx.in.Request, s, tx.toTag)
+	if agent := tx.u.cfg.UserAgent; agent != "" {
+		w.Field("Server", agent)
 	}
+	b, err := w.Append(nil, s.Body)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRequest, err)
+	}
+	return tx.answer(s.Code, b)
+}
+
+func (tx *serverTx) respondWith(res *sip.Response) error {
 	b, err := encode(nil, res)
 	if err != nil {
 		return err
 	}
+	return tx.answer(res.StatusCode, b)
+}
+
+func (tx *serverTx) answer(code int, b []byte) error {
+	if code < 200 {
+		return fmt.Errorf("%w: %d is no final status", ErrRequest, code)
+	}
 	if !tx.finish(b) {
 		return ErrAnswered
 	}
-	err = tx.path.send(b)
+	err := tx.path.send(b)
 	if err != nil && tx.path.transport() == "tcp" && !tx.path.stream.alive() {
 		err = tx.u.sendBack(tx.back, b)
 	}

@@ -31,6 +31,9 @@ type wire interface {
 	close()
 }
 
+// pong answers a keep-alive (RFC 5626 §4.4.1).
+var pong = []byte("\r\n")
+
 // stream is one connection, accepted or made.
 type stream struct {
 	u             *UA
@@ -86,10 +89,16 @@ func (u *UA) newStream(w wire, transport, domain string, dialled bool, local, re
 	return s, nil
 }
 
-// send appends b to what is to be written. If nobody is writing, the caller
-// writes until nothing is left: a single message costs no goroutine change, and
-// messages that come meanwhile share one system call.
+// send writes one SIP message.
 func (s *stream) send(b []byte) error {
+	s.u.tapped(true, path{stream: s, remote: s.remote}, b)
+	return s.put(b)
+}
+
+// put appends b to what is to be written. If nobody is writing, the caller writes
+// until nothing is left: a single message costs no goroutine change, and messages
+// that come meanwhile share one system call.
+func (s *stream) put(b []byte) error {
 	s.mu.Lock()
 	if s.err != nil {
 		err := s.err
@@ -104,12 +113,10 @@ func (s *stream) send(b []byte) error {
 	s.bounds = append(s.bounds, len(s.out))
 	if s.writing {
 		s.mu.Unlock()
-		s.u.tapped(true, path{stream: s, remote: s.remote}, b)
 		return nil
 	}
 	s.writing = true
 	s.mu.Unlock()
-	s.u.tapped(true, path{stream: s, remote: s.remote}, b)
 	return s.flush()
 }
 
@@ -235,7 +242,7 @@ func (s *stream) frames(p path, f *framer) error {
 	for {
 		msg, pings, _, err := f.next()
 		if pings > 0 {
-			if err := s.pong(); err != nil {
+			if err := s.put(pong); err != nil {
 				return err
 			}
 		}
@@ -261,7 +268,7 @@ func (s *stream) frames(p path, f *framer) error {
 func (s *stream) message(p path, b []byte) error {
 	if keepAlive(b) {
 		if string(b) == "\r\n\r\n" {
-			return s.pong()
+			return s.put(pong)
 		}
 		return nil
 	}
@@ -297,20 +304,4 @@ func (s *stream) refuse(p path, head []byte, cause error) {
 	}
 	s.u.stampVia(p, req)
 	s.u.stateless(p, req, st)
-}
-
-// pong answers a keep-alive (RFC 5626 §4.4.1).
-func (s *stream) pong() error {
-	s.mu.Lock()
-	if s.err != nil || s.writing {
-		// Bytes are on their way to the peer, which is as good a sign of life.
-		err := s.err
-		s.mu.Unlock()
-		return err
-	}
-	s.out = append(s.out, '\r', '\n')
-	s.bounds = append(s.bounds, len(s.out))
-	s.writing = true
-	s.mu.Unlock()
-	return s.flush()
 }

@@ -1,107 +1,147 @@
 package ua
 
 import (
-	"context"
-	"crypto/tls"
-	"net/http"
-	"net/netip"
+	"bufio"
+	"errors"
+	"io"
+	"net"
 	"sync"
 	"time"
+	"unicode/utf8"
 
-	"nhooyr.io/websocket"
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 
 	"github.com/stoxgate/stoxgate/sip"
 )
 
 // webSocket is SIP over WebSocket (RFC 7118), server side only: a browser cannot
-// be connected to.
+// be connected to. The framing is by the library that sipgo uses.
 type webSocket struct {
-	conn *websocket.Conn
-	ctx  context.Context
-	stop context.CancelFunc
+	conn    net.Conn
+	in      *wsutil.Reader
+	control wsutil.FrameHandlerFunc
 
-	mu       sync.Mutex
-	deadline time.Time
+	mu  sync.Mutex // one frame at a time: pongs come from the reader
+	buf []byte
 }
 
-// upgrade turns a HTTP request into a stream and runs it.
-func (l *listener) upgrade(w http.ResponseWriter, r *http.Request) {
-	remote, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		http.Error(w, "no address", http.StatusBadRequest)
-		return
+var errNoSIP = ws.RejectConnectionError(ws.RejectionStatus(400), ws.RejectionReason("sub-protocol sip is required"))
+
+// upgradeWebSocket answers the HTTP request of a client. Pages of any origin may
+// connect: what counts is the digest, not a cookie.
+func upgradeWebSocket(c net.Conn) (*webSocket, error) {
+	agreed := false
+	u := ws.Upgrader{
+		Protocol: func(p []byte) bool {
+			agreed = agreed || string(p) == "sip" // RFC 7118 §4.1
+			return string(p) == "sip"
+		},
+		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
+			if !agreed {
+				return nil, errNoSIP
+			}
+			return nil, nil
+		},
 	}
-	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
-	local := remote
-	if a, ok := r.Context().Value(http.LocalAddrContextKey).(interface{ String() string }); ok {
-		if ap, err := netip.ParseAddrPort(a.String()); err == nil {
-			local = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-		}
+	if _, err := u.Upgrade(c); err != nil {
+		return nil, err
 	}
-	var state *tls.ConnectionState
-	if r.TLS != nil {
-		state = r.TLS
+	w := &webSocket{conn: c}
+	w.control = wsutil.ControlFrameHandler(rawFrames{w}, ws.StateServerSide)
+	w.in = &wsutil.Reader{
+		Source: bufio.NewReaderSize(c, 4<<10), State: ws.StateServerSide, MaxFrameSize: sip.MaxMessage,
+		OnIntermediate: w.control,
 	}
-	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{
-		Subprotocols: []string{"sip"},
-		// Pages of any origin may connect: what counts is the digest, not a cookie.
-		InsecureSkipVerify: true,
-		CompressionMode:    websocket.CompressionDisabled,
-	})
-	if err != nil {
-		l.u.log.Debug().Err(err).Str("remote", r.RemoteAddr).Msg("websocket upgrade failed")
-		return
-	}
-	if c.Subprotocol() != "sip" {
-		// RFC 7118 §4.1: the client must name it.
-		_ = c.Close(websocket.StatusPolicyViolation, "sub-protocol sip is required")
-		return
-	}
-	c.SetReadLimit(sip.MaxMessage)
-	if !l.u.enter() {
-		_ = c.CloseNow()
-		return
-	}
-	defer l.u.running.Done()
-	ws := &webSocket{conn: c}
-	ws.ctx, ws.stop = context.WithCancel(l.u.ctx)
-	s, err := l.u.newStream(ws, l.transport, "", false, local, remote, state)
-	if err == nil {
-		s.read()
-	}
+	return w, nil
 }
 
 func (w *webSocket) framed() bool { return true }
 
-func (w *webSocket) setReadDeadline(t time.Time) {
-	w.mu.Lock()
-	w.deadline = t
-	w.mu.Unlock()
-}
-
-// read takes one message. It ignores buf: messages are of any size up to the
-// read limit, and a text or a binary one may be split over frames.
-func (w *webSocket) read([]byte) ([]byte, error) {
-	w.mu.Lock()
-	deadline := w.deadline
-	w.mu.Unlock()
-	ctx := w.ctx
-	if !deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
+// read takes one message, text or binary, of however many frames; control frames
+// between them are answered.
+func (w *webSocket) read(buf []byte) ([]byte, error) {
+	for {
+		h, err := w.in.NextFrame()
+		if err != nil {
+			return nil, err
+		}
+		if h.OpCode.IsControl() {
+			if err := w.control(h, w.in); err != nil {
+				return nil, closed(err)
+			}
+			continue
+		}
+		b := buf[:0]
+		for {
+			if len(b) == cap(b) {
+				b = append(b, 0)[:len(b)]
+			}
+			n, err := w.in.Read(b[len(b):cap(b)])
+			b = b[:len(b)+n]
+			switch {
+			case err == io.EOF:
+				return b, nil
+			case err != nil:
+				return nil, closed(err)
+			case len(b) > sip.MaxMessage:
+				return nil, errTooLarge
+			}
+		}
 	}
-	_, b, err := w.conn.Read(ctx)
-	return b, err
 }
 
+// closed makes an orderly end of the peer an end of the stream.
+func closed(err error) error {
+	var c wsutil.ClosedError
+	if errors.As(err, &c) {
+		return io.EOF
+	}
+	return err
+}
+
+// write sends one message as one frame, a binary one when it is no UTF-8 (RFC 7118
+// §5).
 func (w *webSocket) write(b []byte) error {
-	ctx, cancel := context.WithTimeout(w.ctx, writeTimeout)
-	defer cancel()
-	return w.conn.Write(ctx, websocket.MessageText, b)
+	op := ws.OpText
+	if !utf8.Valid(b) {
+		op = ws.OpBinary
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.buf = w.buf[:0]
+	if err := ws.WriteHeader(frameBuffer{w}, ws.Header{Fin: true, OpCode: op, Length: int64(len(b))}); err != nil {
+		return err
+	}
+	w.buf = append(w.buf, b...)
+	return w.flush(w.buf)
 }
 
-func (w *webSocket) close() {
-	w.stop()
-	_ = w.conn.CloseNow()
+// flush writes bytes of a frame; w.mu is held.
+func (w *webSocket) flush(b []byte) error {
+	if err := w.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	_, err := w.conn.Write(b)
+	return err
 }
+
+// frameBuffer collects a frame, rawFrames writes whole frames to the connection.
+type (
+	frameBuffer struct{ *webSocket }
+	rawFrames   struct{ *webSocket }
+)
+
+func (f frameBuffer) Write(b []byte) (int, error) {
+	f.buf = append(f.buf, b...)
+	return len(b), nil
+}
+
+func (f rawFrames) Write(b []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(b), f.flush(b)
+}
+
+func (w *webSocket) setReadDeadline(t time.Time) { _ = w.conn.SetReadDeadline(t) }
+func (w *webSocket) close()                      { _ = w.conn.Close() }

@@ -24,23 +24,35 @@ func TestBadStanzasKeepTheStream(t *testing.T) {
 		handled  []string // what the handler gets
 		answered string   // condition that goes back, "" for none
 	}{
-		{"spoofed from",
+		{
+			"spoofed from",
 			"<message xmlns:x='u' x:from='admin@good.example' from='m@x' x:to='a@b' to='otto@sip.harbor.example' x:type='chat'><body>hi</body></message>",
-			[]string{"<message from='m@x' to='otto@sip.harbor.example'><body>hi</body></message>"}, ""},
-		{"injected body",
+			[]string{"<message from='m@x' to='otto@sip.harbor.example'><body>hi</body></message>"},
+			"",
+		},
+		{
+			"injected body",
 			"<message " + from + "><x xmlns='u'><body xmlns='jabber:component:accept'>evil</body><body>evil</body></x><body>good</body></message>",
-			[]string{"<message from='m@x/d' to='otto@sip.harbor.example' id='1'><body>good</body><x xmlns='u'><body xmlns='jabber:component:accept'>evil</body><body>evil</body></x></message>"}, ""},
-		{"nested stanza",
+			[]string{"<message from='m@x/d' to='otto@sip.harbor.example' id='1'><body>good</body><x xmlns='u'><body xmlns='jabber:component:accept'>evil</body><body>evil</body></x></message>"},
+			"",
+		},
+		{
+			"nested stanza",
 			"<message " + from + "><message xmlns='jabber:component:accept' from='a@b'><body>evil</body></message></message>",
-			[]string{"<message from='m@x/d' to='otto@sip.harbor.example' id='1'><message from='a@b'><body>evil</body></message></message>"}, ""},
+			[]string{"<message from='m@x/d' to='otto@sip.harbor.example' id='1'><message from='a@b'><body>evil</body></message></message>"},
+			"",
+		},
 		{"priority", "<presence " + from + "><priority>999</priority></presence>", nil, "bad-request"},
 		{"priority text", "<presence " + from + "><priority>x</priority></presence>", nil, "bad-request"},
 		{"presence type", "<presence " + from + " type='x'/>", nil, "bad-request"},
 		{"iq without payload", "<iq " + from + " type='get'/>", nil, "bad-request"},
 		{"iq type", "<iq " + from + " type='x'><a/></iq>", nil, "bad-request"},
 		{"iq result", "<iq " + from + " type='result'><a/><b/></iq>", nil, ""},
-		{"maxchars", "<presence " + from + "><x xmlns='http://jabber.org/protocol/muc'><history maxchars='x'/></x></presence>",
-			[]string{"<presence from='m@x/d' to='otto@sip.harbor.example' id='1'><x xmlns='http://jabber.org/protocol/muc'><history maxchars='x'/></x></presence>"}, ""},
+		{
+			"maxchars", "<presence " + from + "><x xmlns='http://jabber.org/protocol/muc'><history maxchars='x'/></x></presence>",
+			[]string{"<presence from='m@x/d' to='otto@sip.harbor.example' id='1'><x xmlns='http://jabber.org/protocol/muc'><history maxchars='x'/></x></presence>"},
+			"",
+		},
 		{"to", "<message from='m@x/d' to='a b@sip.harbor.example' id='1'/>", nil, "jid-malformed"},
 		{"to of an error", "<message from='m@x/d' to='a b@sip.harbor.example' id='1' type='error'/>", nil, ""},
 		{"from", "<message from='@' to='otto@sip.harbor.example' id='1'/>", nil, ""},

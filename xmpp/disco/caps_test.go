@@ -59,13 +59,16 @@ func TestVerificationGolden(t *testing.T) {
 			Forms: []Form{{Type: "urn:xmpp:dataforms:softwareinfo", Fields: []Field{
 				{Var: "software_version", Values: []string{"0.11"}},
 				{Var: "ip_version", Type: "text-multi", Values: []string{"ipv6", "ipv4"}},
-				{Var: "os", Values: []string{"Mac"}}, {Var: "os_version", Values: []string{"10.5.1"}},
+				{Var: "os", Values: []string{"Mac"}},
+				{Var: "os_version", Values: []string{"10.5.1"}},
 				{Var: "software", Values: []string{"Psi"}},
 			}}},
 		}, "q07IKJEyjvHSyhy//CH0CxmKi8w="},
 		// Our own vector, computed by another program from the same list of features.
-		{"SIP phone", NewResponder(Config{}).Info(Subject{Kind: SubjectResource, Capabilities: ChatStates | Receipts | Files | Audio}),
-			"ueM/aUhZSksX0nam4uwTP4I/y7o="},
+		{
+			"SIP phone", NewResponder(Config{}).Info(Subject{Kind: SubjectResource, Capabilities: ChatStates | Receipts | Files | Audio}),
+			"ueM/aUhZSksX0nam4uwTP4I/y7o=",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.info.Verification(); got != tt.want {
@@ -82,13 +85,17 @@ func TestVerificationGolden(t *testing.T) {
 func TestVerificationInput(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"empty", "", ""},
-		{"identities by category, type, lang", "<identity category='b' type='a'/><identity category='a' type='b' xml:lang='x'/><identity category='a' type='b' xml:lang='de' name='N'/><identity category='a' type='a'/>",
-			"a/a//<a/b/de/N<a/b/x/<b/a//<"},
+		{
+			"identities by category, type, lang", "<identity category='b' type='a'/><identity category='a' type='b' xml:lang='x'/><identity category='a' type='b' xml:lang='de' name='N'/><identity category='a' type='a'/>",
+			"a/a//<a/b/de/N<a/b/x/<b/a//<",
+		},
 		{"bytes, not letters", "<feature var='b'/><feature var='a'/><feature var='B'/><feature var='é'/><feature var='~'/>", "B<a<b<~<é<"},
 		{"escaped < stays escaped", "<identity category='c' type='t' name='x&lt;urn:evil'/><feature var='a&lt;b'/>", "c/t//x&lt;urn:evil<a&lt;b<"},
-		{"forms by type, fields by var, values", `<x xmlns='jabber:x:data' type='result'><field var='z'/><field var='FORM_TYPE' type='hidden'><value>t2</value></field></x>
+		{
+			"forms by type, fields by var, values", `<x xmlns='jabber:x:data' type='result'><field var='z'/><field var='FORM_TYPE' type='hidden'><value>t2</value></field></x>
 			<x xmlns='jabber:x:data' type='result'><field var='FORM_TYPE' type='hidden'><value>t1</value></field><field var='y'><value>2</value><value>1</value></field><field var='a'><value>3</value></field></x>`,
-			"t1<a<3<y<1<2<t2<z<"},
+			"t1<a<3<y<1<2<t2<z<",
+		},
 		{"form without hidden type", `<feature var='f'/><x xmlns='jabber:x:data' type='result'><field var='FORM_TYPE'><value>t</value></field></x>
 			<x xmlns='jabber:x:data' type='result'><field var='a'><value>t</value></field></x>`, "f<"},
 	} {

@@ -170,9 +170,13 @@ func TestResponderCaps(t *testing.T) {
 		who  Subject
 		node string
 	}{
-		{subjects["gateway"], r.Caps(now).InfoNode()}, {now, r.Caps(subjects["gateway"]).InfoNode()},
-		{subjects["user"], r.Caps(now).InfoNode()}, {now, "https://gw.example/#nonsense"}, {now, "https://gw.example/"},
-		{now, "http://elsewhere#" + r.Caps(now).Ver}, {subjects["gateway"], xmpp.NSCommands},
+		{subjects["gateway"], r.Caps(now).InfoNode()},
+		{now, r.Caps(subjects["gateway"]).InfoNode()},
+		{subjects["user"], r.Caps(now).InfoNode()},
+		{now, "https://gw.example/#nonsense"},
+		{now, "https://gw.example/"},
+		{now, "http://elsewhere#" + r.Caps(now).Ver},
+		{subjects["gateway"], xmpp.NSCommands},
 	} {
 		if reply := ask(tt.who, tt.node); reply.Error == nil || reply.Error.Condition != xmpp.ConditionItemNotFound {
 			t.Errorf("%s: %s", tt.node, reply.Append(nil))

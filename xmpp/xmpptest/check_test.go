@@ -50,8 +50,10 @@ func TestStrictStanza(t *testing.T) {
 			"'><" + condition + " xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></" + kind + ">"
 	}
 	for _, tt := range []struct{ name, in, want string }{
-		{"bad to", "<message from='otto@sip.example' to='@x'/>",
-			"<message from='@x' to='otto@sip.example' type='error'><error type='modify'><jid-malformed xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"},
+		{
+			"bad to", "<message from='otto@sip.example' to='@x'/>",
+			"<message from='@x' to='otto@sip.example' type='error'><error type='modify'><jid-malformed xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+		},
 		{"IQ without id", "<iq type='get' " + a + "><ping xmlns='urn:xmpp:ping'/></iq>", reply("iq", "", "bad-request", "modify")},
 		{"IQ without type", "<iq id='1' " + a + "><ping xmlns='urn:xmpp:ping'/></iq>", reply("iq", "1", "bad-request", "modify")},
 		{"IQ without child", "<iq id='1' type='set' " + a + "/>", reply("iq", "1", "bad-request", "modify")},
