@@ -29,6 +29,10 @@
 // 503 with Retry-After) and always take results, whose number is bounded by what was
 // let in.
 //
+// The dialogs of SUBSCRIBE and NOTIFY live in sip/event, whose owner is events.go here:
+// it finds the pair of a dialog and the dialog of a pair, and keeps records of both in
+// the store, so that a restart is not seen by either side.
+//
 // # Three promises
 //
 // Nothing is acknowledged before it is safe. A message from XMPP is in the outbox
@@ -50,4 +54,9 @@
 //
 // A message from SIP: ua → Gateway.sipMessage (digest, addresses) → pair → chat.Pair →
 // mapping.RequestToMessages → deliverer → component → verdict → 200, 202 or an error.
+//
+// Presence: stanza → pair → presence.Pair → sip/event subscriber → NOTIFY →
+// mapping.PIDFToPresences → stanza; and SUBSCRIBE → sip/event notifier → pair →
+// presence.Pair → stanza … → mapping.PresenceToPIDF → NOTIFY. Authorisation (durable, as
+// in a roster) and dialog (soft) are two things (RFC 8048).
 package interwork
