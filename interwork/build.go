@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stoxgate/stoxgate/interwork/identity"
 	"github.com/stoxgate/stoxgate/interwork/store"
@@ -54,9 +56,6 @@ func (g *Gateway) build(ctx context.Context) error {
 		g.ua.Handle(sip.REGISTER, g.registrar.Handle)
 	}
 	g.router = newRouter(g.cfg.SIPDomains, g.cfg.Trunks, g.table, g)
-	if err := g.buildTrunks(); err != nil {
-		return err
-	}
 	if err := g.buildAddresses(); err != nil {
 		return err
 	}
@@ -79,8 +78,9 @@ func (g *Gateway) buildAddresses() error {
 	return nil
 }
 
-// buildTrunks makes a registration or a prober for every trunk.
-func (g *Gateway) buildTrunks() error {
+// buildTrunks makes a registration or a prober for every trunk. It needs the listeners,
+// for a registration tells where we can be reached.
+func (g *Gateway) buildTrunks(ctx context.Context) error {
 	for i := range g.cfg.Trunks {
 		t := &g.cfg.Trunks[i]
 		target := t.target()
@@ -96,15 +96,34 @@ func (g *Gateway) buildTrunks() error {
 		}
 		c, err := registrar.NewClient(registrar.ClientConfig{
 			Name: t.Name, AOR: sip.URI{Scheme: "sip", User: sip.EscapeUser(t.Username), Host: t.URI.Host}, Target: target,
-			Contact: g.ua.Contact(sip.EscapeUser(t.Username), "udp", netip.Addr{}), Sender: g.ua, Log: g.log,
+			Contact: g.ua.Contact(sip.EscapeUser(t.Username), t.transport(), g.peerOf(ctx, t)), Sender: g.ua, Log: g.log,
 		})
 		if err != nil {
 			return fmt.Errorf("interwork: trunk %s: %w", t.Name, err)
 		}
-		t.routes = func() []sip.NameAddr { return c.Status().ServiceRoute } // RFC 3608 §5
+		t.client.Store(c)
 		g.trunks = append(g.trunks, registeredTrunk{t, c})
 	}
 	return nil
+}
+
+// peerLookup bounds the look-up of a trunk's address at the start.
+const peerLookup = 3 * time.Second
+
+// peerOf is an address of a trunk, to find the interface that leads there; none when its
+// name is not known now.
+func (g *Gateway) peerOf(ctx context.Context, t *Trunk) netip.Addr {
+	if a, err := netip.ParseAddr(strings.Trim(t.URI.Host, "[]")); err == nil {
+		return a
+	}
+	ctx, cancel := context.WithTimeout(ctx, peerLookup)
+	defer cancel()
+	list, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t.URI.Host)
+	if err != nil || len(list) == 0 {
+		g.log.Warn().Err(err).Str("trunk", t.Name).Msg("address of the trunk not found, the contact may be wrong")
+		return netip.Addr{}
+	}
+	return list[0].Unmap()
 }
 
 // trunkState is a trunk whose health is looked after.

@@ -150,6 +150,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err := g.ua.Start(ctx); err != nil {
 		return fmt.Errorf("interwork: sip: %w", err)
 	}
+	if err := g.buildTrunks(ctx); err != nil {
+		g.shutdown()
+		return err
+	}
 	if err := g.restore(ctx); err != nil {
 		g.shutdown()
 		return fmt.Errorf("interwork: outbox: %w", err)
@@ -303,8 +307,10 @@ func (g *Gateway) Status() StatusOf {
 			st.LinkError = err.Error()
 		}
 	}
-	for _, c := range g.trunks {
-		st.Trunks = append(st.Trunks, c.status())
+	if st.Ready { // before that they are being made
+		for _, c := range g.trunks {
+			st.Trunks = append(st.Trunks, c.status())
+		}
 	}
 	return st
 }

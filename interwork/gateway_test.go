@@ -330,3 +330,24 @@ func TestNumbersAreLookedUpInTheDNS(t *testing.T) {
 	require.Equal(t, "xmpp:jonas@"+chatDomain, e.Error.Address)
 	otto.AssertClean(t)
 }
+
+func TestRegistersAtATrunkWithAContactThatWorks(t *testing.T) {
+	carrier := siptest.Start(t, siptest.Config{})
+	carrier.Answer(siptest.Is("REGISTER"), siptest.AcceptRegister(600, "Service-Route: <sip:"+carrier.Addr()+";lr>"))
+	carrier.Answer(siptest.Is("MESSAGE"), siptest.Status(200))
+	carrier.Answer(siptest.Is("OPTIONS"), siptest.Status(404))
+	r := newRig(t, func(c *interwork.Config) {
+		c.Trunks = []interwork.Trunk{{
+			Name: "carrier", URI: uri(t, "sip:"+carrier.Addr()), Numbers: []string{"+"}, Username: "acc", Password: "p", Register: true,
+		}}
+	})
+	reg := carrier.Want(t, siptest.Is("REGISTER"))
+	require.Contains(t, reg.URI("Contact"), r.gateway.SIPAddr("udp"))
+	r.eventually("registered", func() bool {
+		trunks := r.gateway.Status().Trunks
+		return len(trunks) == 1 && trunks[0].State == "registered"
+	})
+	require.NoError(t, r.mira.Say(jid("+442079460148"), "m-1", "hello"))
+	in := carrier.Want(t, siptest.Is("MESSAGE"))
+	require.Contains(t, in.Get("Route"), carrier.Addr(), "RFC 3608 §5")
+}

@@ -3,11 +3,13 @@ package interwork
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/stoxgate/stoxgate/interwork/cause"
 	"github.com/stoxgate/stoxgate/interwork/identity"
 	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip"
+	"github.com/stoxgate/stoxgate/sip/registrar"
 	"github.com/stoxgate/stoxgate/sip/ua"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
@@ -23,7 +25,7 @@ type Trunk struct {
 	Realm    string // "" accepts the challenge's
 	Register bool   // register there (RFC 3261 §10.2) instead of probing with OPTIONS
 
-	routes func() []sip.NameAddr // of the registration
+	client *atomic.Pointer[registrar.Client] // its registration, once there is one
 }
 
 // hop is one way to reach a SIP user.
@@ -121,13 +123,21 @@ func (t *Trunk) hop(uri sip.URI) hop {
 
 func (t *Trunk) target() ua.Target {
 	target := ua.Target{URI: t.URI}
-	if t.routes != nil {
-		target.Routes = t.routes()
+	if c := t.client.Load(); c != nil {
+		target.Routes = c.Status().ServiceRoute // RFC 3608 §5
 	}
 	if t.Username != "" {
 		target.Credentials = &ua.Credentials{Username: t.Username, Password: t.Password, Realm: t.Realm}
 	}
 	return target
+}
+
+// transport is how requests go to the trunk.
+func (t *Trunk) transport() string {
+	if v := strings.ToLower(t.URI.Params.Value("transport")); v != "" {
+		return v
+	}
+	return "udp"
 }
 
 func newRouter(domains []string, trunks []Trunk, table *identity.Table, locations interface{ Hops(aor sip.URI) []hop }) *router {
@@ -139,6 +149,7 @@ func newRouter(domains []string, trunks []Trunk, table *identity.Table, location
 	}
 	for i := range trunks {
 		t := &trunks[i]
+		t.client = &atomic.Pointer[registrar.Client]{}
 		r.trunks[t.Name] = t
 		for _, p := range t.Numbers {
 			r.byPrefix = append(r.byPrefix, trunkRule{p, t})
