@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stoxgate/stoxgate/interwork"
 	"github.com/stoxgate/stoxgate/sip/siptest"
 	"github.com/stoxgate/stoxgate/xmpp"
 	"github.com/stoxgate/stoxgate/xmpp/xmpptest"
@@ -100,4 +101,16 @@ func TestPresenceSurvivesARestart(t *testing.T) {
 	r.mira.Refute(t, xmpptest.Type("unsubscribed"))
 	r.mira.Refute(t, xmpptest.Type("subscribed"))
 	r.mira.Refute(t, xmpptest.Type("unavailable"))
+}
+
+// Messages of strangers may be let in; watchers whom nobody vouches for never are.
+func TestPublicMessagesOpenNothingElse(t *testing.T) {
+	r := newRig(t, func(c *interwork.Config) { c.PublicMessages = true })
+	stranger := r.unregistered("x", func(c *siptest.Config) { c.AOR = "sip:otto@elsewhere.example" })
+	require.Equal(t, 200, r.say(stranger, mira, "hello"))
+	res, err := stranger.Do(r.ctx(), stranger.NewRequest("SUBSCRIBE", mira,
+		"Event: presence", "Expires: 600", "Accept: application/pidf+xml", "Contact: <"+stranger.ContactURI()+">"))
+	require.NoError(t, err)
+	require.Contains(t, []int{401, 403}, res.Status)
+	r.mira.Refute(t, xmpptest.Type("subscribe"))
 }

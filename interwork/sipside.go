@@ -83,8 +83,8 @@ func (g *Gateway) caller(in *ua.Inbound) (sip.NameAddr, bool) {
 	}
 	realm := from.URI.Host
 	if !g.isOurs(realm) {
-		if g.cfg.PublicMessages {
-			return from, true
+		if g.cfg.PublicMessages && in.Request.Method == sip.MESSAGE {
+			return from, true // messages only: a forged watcher would see who is online
 		}
 		// Nobody vouches for a foreign domain; challenge with our own realm, so that a
 		// phone with a wrong From gets a second chance, and refuse what fails.
