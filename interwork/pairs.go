@@ -118,6 +118,7 @@ func (ps *pairs) claim(k pairKey, e any, limit int) (p *pair, taken, mine bool) 
 	defer s.Unlock()
 	p = s.m[k]
 	if p == nil {
+		k.jid = k.jid.Clone()
 		p = ps.g.newPair(k)
 		s.m[k] = p
 		ps.count.Add(1)

@@ -270,7 +270,7 @@ func (p *Pair) simplify(out *outbound, c *cause.Cause) bool {
 }
 
 func (p *Pair) storeOutbound(out *outbound) {
-	err := p.ports.Store(XMPPToSIP, out.flow, out.msg.Append(nil), time.Time{}, func(seq int64, err error) {
+	err := p.ports.Store(XMPPToSIP, out.flow, out.msg.Append(make([]byte, 0, stanzaRoom)), time.Time{}, func(seq int64, err error) {
 		if err != nil {
 			p.post(&outboundEvent{out: out, event: OutboundNotCommitted, cause: cause.Internal(err)})
 			return
