@@ -284,21 +284,32 @@ func (p *pair) Deliver(flow string, m *xmpp.Message, done func(chat.Verdict, *xm
 	}, late)
 }
 
+// outboxPatience is how long a message on its way to SIP may be answered before it is
+// written to the disk. A peer that is well answers in less; a process that is killed
+// loses what came in so shortly before and was not received either.
+const outboxPatience = 5 * time.Millisecond
+
 // Store implements chat.Ports.
-func (p *pair) Store(d chat.Direction, flow string, payload []byte, expires time.Time, committed func(int64, error)) error {
-	g := p.g
-	g.metrics.underWay.Add(1)
-	err := g.store.Append(store.OutboxEntry{
+func (p *pair) Store(d chat.Direction, flow string, payload []byte, expires time.Time, committed func(int64, error)) (int64, error) {
+	patience := time.Duration(0)
+	if d == chat.XMPPToSIP {
+		patience = outboxPatience
+	} else {
+		p.g.metrics.underWay.Add(1) // its sender waits
+	}
+	seq, err := p.g.store.AppendWithin(store.OutboxEntry{
 		Direction: string(d), Pair: p.key.String(), Flow: flow, Payload: payload, Created: time.Now(), Expires: expires,
-	}, func(seq int64, err error) {
-		g.metrics.underWay.Add(-1)
+	}, patience, func(seq int64, err error) {
+		if d == chat.SIPToXMPP {
+			p.g.metrics.underWay.Add(-1)
+		}
 		// Not here: the writer has the next commit to do.
 		p.box.post(stored{committed, seq, err})
 	})
-	if err != nil {
-		g.metrics.underWay.Add(-1)
+	if err != nil && d == chat.SIPToXMPP {
+		p.g.metrics.underWay.Add(-1)
 	}
-	return err
+	return seq, err
 }
 
 // stored is the result of Store on its way into the actor.
