@@ -14,6 +14,7 @@ import (
 	"github.com/stoxgate/stoxgate/interwork/store"
 	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip"
+	"github.com/stoxgate/stoxgate/sip/dialog"
 	"github.com/stoxgate/stoxgate/sip/registrar"
 	"github.com/stoxgate/stoxgate/sip/ua"
 	"github.com/stoxgate/stoxgate/xmpp/component"
@@ -37,7 +38,7 @@ func (g *Gateway) build(ctx context.Context) error {
 	cfg := g.cfg.SIP
 	cfg.Auth = authenticator{g}
 	cfg.Accept = mapping.AcceptedTypes()
-	cfg.Supported = append(cfg.Supported, "path", "outbound", "gruu")
+	cfg.Supported = append(append(cfg.Supported, "path", "outbound", "gruu"), dialog.Supported()...)
 	cfg.Options = g.optionsStatus
 	if g.ua, err = ua.New(cfg); err != nil {
 		return fmt.Errorf("interwork: %w", err)
@@ -60,6 +61,9 @@ func (g *Gateway) build(ctx context.Context) error {
 		return err
 	}
 	if err := g.buildEvents(); err != nil {
+		return err
+	}
+	if err := g.buildCalls(); err != nil {
 		return err
 	}
 	g.disco = disco.NewResponder(disco.Config{Version: g.cfg.Version, Started: g.started, Resolve: g.addresses.Prompt})
@@ -257,6 +261,9 @@ func (g *Gateway) displayName(uri sip.URI) string {
 // capabilities is what can cross to a SIP user, as far as it is known.
 func (g *Gateway) capabilities(uri sip.URI) disco.Capabilities {
 	c := disco.Files
+	if g.calls != nil {
+		c |= disco.Audio
+	}
 	p, _ := g.caps.peek(uri.Key())
 	if p.AcceptsIsComposing {
 		c |= disco.ChatStates

@@ -52,7 +52,8 @@ type Config struct {
 	Log            zerolog.Logger
 	Version        string
 	Drain          time.Duration // how long Run waits for work under way at the end; default 10 s
-	PublicMessages bool          // accept messages of SIP users that are not ours from anywhere
+	Calls          CallConfig
+	PublicMessages bool // accept messages of SIP users that are not ours from anywhere
 }
 
 // MessageType is the type of stanzas made from SIP messages (RFC 7572 §5).
@@ -77,6 +78,7 @@ type Gateway struct {
 	disco        *disco.Responder
 	receipts     *receipts
 	events       *events
+	calls        *calls // nil: calls are not carried
 	table        *identity.Table
 	addresses    *identity.Addresses
 	store        *store.Store
@@ -183,6 +185,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.ready.Store(false)
 	g.drain()
+	g.calls.end()
 	stop()
 	err := group.Wait()
 	g.shutdown()
@@ -217,6 +220,7 @@ func (g *Gateway) shutdown() {
 		g.log.Warn().Err(err).Msg("sip shutdown")
 	}
 	g.work.Wait()
+	g.calls.close()
 	g.pairs.close()
 	g.crew.close()
 }
