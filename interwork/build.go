@@ -62,6 +62,9 @@ func (g *Gateway) build(ctx context.Context) error {
 	if err := g.buildEvents(); err != nil {
 		return err
 	}
+	if err := g.buildPublications(); err != nil {
+		return err
+	}
 	g.disco = disco.NewResponder(disco.Config{Version: g.cfg.Version, Started: g.started, Resolve: g.addresses.Prompt})
 	return nil
 }

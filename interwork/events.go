@@ -320,13 +320,22 @@ func (e *events) watchLocal(key pairKey, on bool) {
 
 // registered implements the registrar's watcher.
 func (e *events) registered(aor sip.URI, list []registrar.Binding) {
-	e.mu.Lock()
-	keys := make([]pairKey, 0, len(e.local[aor.Key()]))
-	for k := range e.local[aor.Key()] {
-		keys = append(keys, k)
-	}
 	if len(list) == 0 {
+		e.mu.Lock()
 		delete(e.silent, aor.Key()) // the next phone may be another one
+		e.mu.Unlock()
+	}
+	e.tellLocal(aor.Key(), list)
+}
+
+// localMoved tells the pairs of an AOR what is known here of its phones.
+func (e *events) localMoved(aor sip.URI) { e.tellLocal(aor.Key(), e.g.registrar.Lookup(aor)) }
+
+func (e *events) tellLocal(aor string, list []registrar.Binding) {
+	e.mu.Lock()
+	keys := make([]pairKey, 0, len(e.local[aor]))
+	for k := range e.local[aor] {
+		keys = append(keys, k)
 	}
 	e.mu.Unlock()
 	for _, k := range keys {
@@ -334,9 +343,10 @@ func (e *events) registered(aor sip.URI, list []registrar.Binding) {
 	}
 }
 
-// localChanged tells a pair which phones of its SIP user are registered.
+// localChanged tells a pair which phones of its SIP user are registered, and what they
+// publish.
 func (g *Gateway) localChanged(key pairKey, list []registrar.Binding) {
-	changed := presence.LocalChanged{Flow: g.flows.next('p')}
+	changed := presence.LocalChanged{Flow: g.flows.next('p'), Documents: g.publications.documents(key.aor)}
 	for _, b := range list {
 		changed.Devices = append(changed.Devices, mapping.DeviceResource(sip.NameAddr{URI: b.Contact, Params: contactParams(b)}))
 	}
@@ -396,7 +406,14 @@ func (e *events) restore(ctx context.Context) error {
 		return found[k]
 	}
 	var over []store.EventDialogRow
+	published := map[string][]event.Publication{}
 	err := e.g.store.EventDialogs(ctx, func(row store.EventDialogRow) error {
+		if row.Kind == kindPublication {
+			if err := e.g.publications.restore(row, published); err != nil {
+				over = append(over, row)
+			}
+			return nil
+		}
 		key, err := parsePairKey(row.JID + " " + row.AOR)
 		if err == nil {
 			err = e.restoreDialog(row, key, func(watcher, watch string) {
@@ -414,6 +431,9 @@ func (e *events) restore(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("interwork: subscriptions: %w", err)
+	}
+	for aor, list := range published {
+		e.g.publications.set(aor, list)
 	}
 	for _, row := range over { // they have ended meanwhile
 		e.forget(row.Kind, row.ID)

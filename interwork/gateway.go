@@ -77,6 +77,7 @@ type Gateway struct {
 	disco        *disco.Responder
 	receipts     *receipts
 	events       *events
+	publications *publications
 	table        *identity.Table
 	addresses    *identity.Addresses
 	store        *store.Store
@@ -147,7 +148,14 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 // Run serves until ctx ends, then drains: it stops taking new work, lets what is under
 // way finish for at most Config.Drain, and closes everything that it opened.
 func (g *Gateway) Run(ctx context.Context) error {
+	// Before anybody can reach us: a request in a dialog that is not known yet would get
+	// 481, and end it.
+	if err := g.events.restore(ctx); err != nil {
+		g.shutdown()
+		return err
+	}
 	if err := g.ua.Start(ctx); err != nil {
+		g.shutdown()
 		return fmt.Errorf("interwork: sip: %w", err)
 	}
 	if err := g.buildTrunks(ctx); err != nil {
@@ -158,10 +166,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 		g.shutdown()
 		return fmt.Errorf("interwork: outbox: %w", err)
 	}
-	if err := g.events.restore(ctx); err != nil {
-		g.shutdown()
-		return err
-	}
 	background, stop := context.WithCancel(context.Background())
 	group, gctx := errgroup.WithContext(background)
 	g.ready.Store(true) // before the link: whoever sees that up may use all the rest
@@ -169,6 +173,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.pairs.sweep(gctx); return nil })
 	group.Go(func() error { return g.registrar.Run(gctx) })
 	group.Go(func() error { return g.events.notifier.Run(gctx) })
+	group.Go(func() error { return g.publications.server.Run(gctx) })
 	group.Go(func() error { return g.events.subscriber.Run(gctx) })
 	for _, c := range g.trunks {
 		group.Go(func() error { return c.Run(gctx) })

@@ -67,7 +67,8 @@ func (p presencePorts) Photo(string) string { return "" }
 func (p presencePorts) Presentity() presence.Presentity {
 	_, known := p.g.table.ByAOR(p.uri)
 	return presence.Presentity{
-		Ours: known && p.g.isOurs(p.uri.Host), Registered: len(p.g.registrar.Lookup(p.uri)) > 0, Silent: p.g.events.isSilent(p.key.aor),
+		Ours: known && p.g.isOurs(p.uri.Host), Registered: len(p.g.registrar.Lookup(p.uri)) > 0,
+		Silent: p.g.events.isSilent(p.key.aor) || len(p.g.publications.documents(p.key.aor)) > 0,
 	}
 }
 

@@ -27,6 +27,9 @@ const (
 	MessageUASSilent = "message_uas_silent" // answers no MESSAGE
 	MessageUASBusy   = "message_uas_busy"   // 503 first, then 200
 	Register         = "register"           // registers a contact
+	Subscribe        = "subscribe"          // subscribes to an event package
+	PresenceUAS      = "presence_uas"       // takes SUBSCRIBE for presence and answers with a document
+	Publish          = "publish"            // publishes presence and takes it back
 )
 
 // SIPpOptions describes one run of SIPp.
