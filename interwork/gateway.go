@@ -41,18 +41,23 @@ type Config struct {
 	RefuseOffline bool          // refuse instead of keeping while the link is down
 	MessageType   MessageType   // of stanzas made from SIP messages; default chat
 
-	Region         string        // ISO country of numbers without "+"
-	Emergency      bool          // let emergency numbers through
-	ENUM           identity.ENUM // nil: no look-ups (RFC 6116)
-	ENUMZone       string        // default e164.arpa
-	Store          *store.Store
-	Identities     *identity.Table // run by the caller
-	Journal        *journal.Journal
-	Metrics        prometheus.Registerer
-	Log            zerolog.Logger
-	Version        string
-	Drain          time.Duration // how long Run waits for work under way at the end; default 10 s
-	PublicMessages bool          // accept messages of SIP users that are not ours from anywhere
+	Region       string        // ISO country of numbers without "+"
+	Emergency    bool          // let emergency numbers through
+	ENUM         identity.ENUM // nil: no look-ups (RFC 6116)
+	ENUMZone     string        // default e164.arpa
+	Store        *store.Store
+	Identities   *identity.Table // run by the caller
+	Journal      *journal.Journal
+	Metrics      prometheus.Registerer
+	Log          zerolog.Logger
+	Version      string
+	Drain        time.Duration // how long Run waits for work under way at the end; default 10 s
+	SeedContacts bool          // offer the phones here to XMPP users who add the gateway
+	// ConfirmWatchers lets XMPP users who want to see a phone here wait until its owner, or
+	// an operator, agrees; otherwise whoever asks is let in, as phones cannot be asked.
+	ConfirmWatchers bool
+	ContactList     string // user part of the URI of everybody's resource list (RFC 4662); "": none
+	PublicMessages  bool   // accept messages of SIP users that are not ours from anywhere
 }
 
 // MessageType is the type of stanzas made from SIP messages (RFC 7572 §5).
@@ -78,6 +83,12 @@ type Gateway struct {
 	receipts     *receipts
 	events       *events
 	publications *publications
+	posters      *posters
+	gates        *gates
+	seeder       *seeder
+	calls        callStates
+	winfo        *winfo
+	lists        *lists
 	table        *identity.Table
 	addresses    *identity.Addresses
 	store        *store.Store
@@ -174,6 +185,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return g.registrar.Run(gctx) })
 	group.Go(func() error { return g.events.notifier.Run(gctx) })
 	group.Go(func() error { return g.publications.server.Run(gctx) })
+	group.Go(func() error { return g.posters.publisher.Run(gctx) })
 	group.Go(func() error { return g.events.subscriber.Run(gctx) })
 	for _, c := range g.trunks {
 		group.Go(func() error { return c.Run(gctx) })
@@ -186,6 +198,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.ready.Store(false)
 	g.drain()
+	g.gates.down() // the link writes what it has before it closes
 	stop()
 	err := group.Wait()
 	g.shutdown()

@@ -45,6 +45,7 @@ type pairs struct {
 		m map[pairKey]*pair
 	}
 	count atomic.Int64
+	index pairIndex
 }
 
 // pair is one actor: a conversation, the presence of both for each other, and timers. All but mailbox is touched by
@@ -106,6 +107,7 @@ func (ps *pairs) put(k pairKey, e any, give func(*mailbox[any], any) bool) bool 
 		p = ps.g.newPair(k)
 		s.m[k] = p
 		ps.count.Add(1)
+		ps.index.add(p)
 	}
 	return give(p.box, e)
 }
@@ -118,6 +120,10 @@ func (g *Gateway) newPair(k pairKey) *pair {
 		p.contact, _ = g.addresses.CallerToXMPP(uri) // a pair begins with an address that has both forms
 	}
 	p.presence = presence.NewPair(g.events.settings, presencePorts{p})
+	if user, aor := g.calls.busy(k); user || aor {
+		p.box.post(presence.CallChanged{User: true, Busy: user})
+		p.box.post(presence.CallChanged{Busy: aor})
+	}
 	p.chat = chat.NewPair(&g.chatSettings, p, func(e chat.Event) { p.box.post(e) }, time.Now)
 	return p
 }
@@ -177,6 +183,7 @@ func (ps *pairs) dropIdle(before time.Time) {
 				p.stopTimers()
 				delete(s.m, k)
 				ps.count.Add(-1)
+				ps.index.remove(p)
 			}
 		}
 		s.Unlock()
