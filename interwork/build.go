@@ -66,6 +66,13 @@ func (g *Gateway) build(ctx context.Context) error {
 	if err := g.buildCalls(); err != nil {
 		return err
 	}
+	if err := g.buildPublications(); err != nil {
+		return err
+	}
+	if err := g.buildPosters(); err != nil {
+		return err
+	}
+	g.gates, g.seeder = newGates(g), newSeeder(g)
 	g.disco = disco.NewResponder(disco.Config{Version: g.cfg.Version, Started: g.started, Resolve: g.addresses.Prompt})
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stoxgate/stoxgate/sip/pidf"
 	"github.com/stoxgate/stoxgate/sip/registrar"
 	"github.com/stoxgate/stoxgate/sip/ua"
+	"github.com/stoxgate/stoxgate/sip/watcherinfo"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
 
@@ -67,10 +68,13 @@ func (g *Gateway) buildEvents() (err error) {
 		watchers: make(map[string]*event.Subscription), watches: make(map[string]*event.Watch),
 		local: make(map[string]map[pairKey]bool), silent: make(map[string]time.Time),
 	}
-	g.events = e
+	g.events, g.winfo, g.lists = e, newWinfo(g), newLists(g)
 	e.notifier, err = event.NewNotifier(event.NotifierConfig{
 		Sender: g.ua, Admit: e.admit, Log: g.log,
-		Packages: []event.Package{{Name: presencePackage, Accept: []string{pidf.ContentType}, Owner: e}},
+		Packages: []event.Package{
+			{Name: presencePackage, Accept: []string{pidf.ContentType}, Owner: e},
+			{Name: winfoPackage, Accept: []string{watcherinfo.ContentType}, Owner: g.winfo},
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("interwork: %w", err)
@@ -117,6 +121,12 @@ func (e *events) pairOf(resource, watcher sip.URI) (pairKey, error) {
 
 // admit implements event.NotifierConfig.Admit.
 func (e *events) admit(s *event.Subscribe) event.Admission {
+	switch {
+	case s.Package == winfoPackage:
+		return e.g.winfo.admit(s)
+	case e.g.lists.is(s.Resource):
+		return e.g.lists.admit(s)
+	}
 	key, err := e.pairOf(s.Resource, s.Watcher.URI)
 	if err != nil {
 		st := addressStatus(err)
@@ -127,6 +137,10 @@ func (e *events) admit(s *event.Subscribe) event.Admission {
 
 // Subscribed implements event.NotifierOwner.
 func (e *events) Subscribed(s event.Subscribed) {
+	if e.g.lists.is(s.Resource) {
+		e.g.lists.subscribed(s)
+		return
+	}
 	key, err := e.pairOf(s.Resource, s.Watcher.URI)
 	if err != nil {
 		_ = s.Subscription.Notify(event.Notification{State: sip.SubscriptionTerminated, Reason: sip.ReasonNoResource})
@@ -144,6 +158,10 @@ func (e *events) Subscribed(s event.Subscribed) {
 
 // Refreshed implements event.NotifierOwner.
 func (e *events) Refreshed(s *event.Subscription, _ event.Refreshed) {
+	if l, ok := s.Data.(*listSub); ok {
+		l.refreshed()
+		return
+	}
 	ref, ok := s.Data.(*watcherRef)
 	if !ok {
 		return
@@ -154,6 +172,10 @@ func (e *events) Refreshed(s *event.Subscription, _ event.Refreshed) {
 
 // Ended implements event.NotifierOwner.
 func (e *events) Ended(s *event.Subscription, end event.Ended) {
+	if l, ok := s.Data.(*listSub); ok {
+		l.ended()
+		return
+	}
 	e.mu.Lock()
 	delete(e.watchers, s.ID())
 	e.mu.Unlock()
@@ -320,13 +342,22 @@ func (e *events) watchLocal(key pairKey, on bool) {
 
 // registered implements the registrar's watcher.
 func (e *events) registered(aor sip.URI, list []registrar.Binding) {
-	e.mu.Lock()
-	keys := make([]pairKey, 0, len(e.local[aor.Key()]))
-	for k := range e.local[aor.Key()] {
-		keys = append(keys, k)
-	}
 	if len(list) == 0 {
+		e.mu.Lock()
 		delete(e.silent, aor.Key()) // the next phone may be another one
+		e.mu.Unlock()
+	}
+	e.tellLocal(aor.Key(), list)
+}
+
+// localMoved tells the pairs of an AOR what is known here of its phones.
+func (e *events) localMoved(aor sip.URI) { e.tellLocal(aor.Key(), e.g.registrar.Lookup(aor)) }
+
+func (e *events) tellLocal(aor string, list []registrar.Binding) {
+	e.mu.Lock()
+	keys := make([]pairKey, 0, len(e.local[aor]))
+	for k := range e.local[aor] {
+		keys = append(keys, k)
 	}
 	e.mu.Unlock()
 	for _, k := range keys {
@@ -334,9 +365,10 @@ func (e *events) registered(aor sip.URI, list []registrar.Binding) {
 	}
 }
 
-// localChanged tells a pair which phones of its SIP user are registered.
+// localChanged tells a pair which phones of its SIP user are registered, and what they
+// publish.
 func (g *Gateway) localChanged(key pairKey, list []registrar.Binding) {
-	changed := presence.LocalChanged{Flow: g.flows.next('p')}
+	changed := presence.LocalChanged{Flow: g.flows.next('p'), Documents: g.publications.documents(key.aor)}
 	for _, b := range list {
 		changed.Devices = append(changed.Devices, mapping.DeviceResource(sip.NameAddr{URI: b.Contact, Params: contactParams(b)}))
 	}
@@ -396,9 +428,30 @@ func (e *events) restore(ctx context.Context) error {
 		return found[k]
 	}
 	var over []store.EventDialogRow
+	var restored []*listSub
+	published := map[string][]event.Publication{}
 	err := e.g.store.EventDialogs(ctx, func(row store.EventDialogRow) error {
-		key, err := parsePairKey(row.JID + " " + row.AOR)
-		if err == nil {
+		var err error
+		var key pairKey
+		switch row.Kind {
+		case kindPublication:
+			err = e.g.publications.restore(row, published)
+		case kindPosting:
+			err = e.g.posters.restore(row)
+		case kindWinfo, kindList:
+			var s *event.Subscription
+			if s, err = e.restoreSubscription(row); err != nil {
+				break
+			}
+			if row.Kind == kindList {
+				restored = append(restored, e.g.lists.add(s))
+			} else {
+				e.g.winfo.begin(s)
+			}
+		default:
+			if key, err = parsePairKey(row.JID + " " + row.AOR); err != nil {
+				break
+			}
 			err = e.restoreDialog(row, key, func(watcher, watch string) {
 				if watcher != "" {
 					at(key).watchers = append(at(key).watchers, watcher)
@@ -415,15 +468,27 @@ func (e *events) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("interwork: subscriptions: %w", err)
 	}
+	for aor, list := range published {
+		e.g.publications.set(aor, list)
+	}
 	for _, row := range over { // they have ended meanwhile
 		e.forget(row.Kind, row.ID)
 	}
+	defer func() {
+		for _, l := range restored { // after their pairs
+			e.g.lists.load(l, listSettle)
+		}
+	}()
 	return e.g.store.Authorisations(ctx, func(row store.AuthorisationRow) error {
 		key, err := parsePairKey(row.JID + " " + row.AOR)
-		if err != nil || row.AOR == "" {
-			return nil // the gateway itself is no pair
+		if err != nil {
+			return nil
 		}
 		record := recordOf(row)
+		if row.AOR == "" { // the gateway itself is no pair
+			e.g.gates.restore(key.jid, record)
+			return nil
+		}
 		e.refusals.Note(key.String(), &record)
 		d := found[key]
 		if d == nil {
@@ -437,14 +502,18 @@ func (e *events) restore(ctx context.Context) error {
 	})
 }
 
+func (e *events) restoreSubscription(row store.EventDialogRow) (*event.Subscription, error) {
+	var r event.Record
+	if err := json.Unmarshal(row.Record, &r); err != nil {
+		return nil, err
+	}
+	return e.notifier.Restore(r)
+}
+
 func (e *events) restoreDialog(row store.EventDialogRow, key pairKey, found func(watcher, watch string)) error {
 	switch row.Kind {
 	case kindWatcher:
-		var r event.Record
-		if err := json.Unmarshal(row.Record, &r); err != nil {
-			return err
-		}
-		s, err := e.notifier.Restore(r)
+		s, err := e.restoreSubscription(row)
 		if err != nil {
 			return err
 		}

@@ -41,19 +41,24 @@ type Config struct {
 	RefuseOffline bool          // refuse instead of keeping while the link is down
 	MessageType   MessageType   // of stanzas made from SIP messages; default chat
 
-	Region         string        // ISO country of numbers without "+"
-	Emergency      bool          // let emergency numbers through
-	ENUM           identity.ENUM // nil: no look-ups (RFC 6116)
-	ENUMZone       string        // default e164.arpa
-	Store          *store.Store
-	Identities     *identity.Table // run by the caller
-	Journal        *journal.Journal
-	Metrics        prometheus.Registerer
-	Log            zerolog.Logger
-	Version        string
-	Drain          time.Duration // how long Run waits for work under way at the end; default 10 s
-	Calls          CallConfig
-	PublicMessages bool // accept messages of SIP users that are not ours from anywhere
+	Region       string        // ISO country of numbers without "+"
+	Emergency    bool          // let emergency numbers through
+	ENUM         identity.ENUM // nil: no look-ups (RFC 6116)
+	ENUMZone     string        // default e164.arpa
+	Store        *store.Store
+	Identities   *identity.Table // run by the caller
+	Journal      *journal.Journal
+	Metrics      prometheus.Registerer
+	Log          zerolog.Logger
+	Version      string
+	Drain        time.Duration // how long Run waits for work under way at the end; default 10 s
+	Calls        CallConfig
+	SeedContacts bool // offer the phones here to XMPP users who add the gateway
+	// ConfirmWatchers lets XMPP users who want to see a phone here wait until its owner, or
+	// an operator, agrees; otherwise whoever asks is let in, as phones cannot be asked.
+	ConfirmWatchers bool
+	ContactList     string // user part of the URI of everybody's resource list (RFC 4662); "": none
+	PublicMessages  bool   // accept messages of SIP users that are not ours from anywhere
 }
 
 // MessageType is the type of stanzas made from SIP messages (RFC 7572 §5).
@@ -79,6 +84,13 @@ type Gateway struct {
 	receipts     *receipts
 	events       *events
 	calls        *calls // nil: calls are not carried
+	publications *publications
+	posters      *posters
+	gates        *gates
+	seeder       *seeder
+	callStates   callStates
+	winfo        *winfo
+	lists        *lists
 	table        *identity.Table
 	addresses    *identity.Addresses
 	store        *store.Store
@@ -151,7 +163,14 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 // Run serves until ctx ends, then drains: it stops taking new work, lets what is under
 // way finish for at most Config.Drain, and closes everything that it opened.
 func (g *Gateway) Run(ctx context.Context) error {
+	// Before anybody can reach us: a request in a dialog that is not known yet would get
+	// 481, and end it.
+	if err := g.events.restore(ctx); err != nil {
+		g.shutdown()
+		return err
+	}
 	if err := g.ua.Start(ctx); err != nil {
+		g.shutdown()
 		return fmt.Errorf("interwork: sip: %w", err)
 	}
 	if err := g.buildTrunks(ctx); err != nil {
@@ -162,10 +181,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 		g.shutdown()
 		return fmt.Errorf("interwork: outbox: %w", err)
 	}
-	if err := g.events.restore(ctx); err != nil {
-		g.shutdown()
-		return err
-	}
 	background, stop := context.WithCancel(context.Background())
 	group, gctx := errgroup.WithContext(background)
 	g.ready.Store(true) // before the link: whoever sees that up may use all the rest
@@ -173,6 +188,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.pairs.sweep(gctx); return nil })
 	group.Go(func() error { return g.registrar.Run(gctx) })
 	group.Go(func() error { return g.events.notifier.Run(gctx) })
+	group.Go(func() error { return g.publications.server.Run(gctx) })
+	group.Go(func() error { return g.posters.publisher.Run(gctx) })
 	group.Go(func() error { return g.events.subscriber.Run(gctx) })
 	for _, c := range g.trunks {
 		group.Go(func() error { return c.Run(gctx) })
@@ -186,6 +203,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.ready.Store(false)
 	g.drain()
 	g.calls.end()
+	g.gates.down() // the link writes what it has before it closes
 	stop()
 	err := group.Wait()
 	g.shutdown()

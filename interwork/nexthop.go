@@ -24,6 +24,7 @@ type Trunk struct {
 	Password string
 	Realm    string // "" accepts the challenge's
 	Register bool   // register there (RFC 3261 §10.2) instead of probing with OPTIONS
+	Publish  bool   // it is a presence server: publish XMPP users of its domains there (RFC 3903)
 
 	client *atomic.Pointer[registrar.Client] // its registration, once there is one
 }

@@ -45,6 +45,7 @@ type pairs struct {
 		m map[pairKey]*pair
 	}
 	count atomic.Int64
+	index pairIndex
 }
 
 // pair is one actor: a conversation, the presence of both for each other, and timers. All but mailbox is touched by
@@ -122,6 +123,7 @@ func (ps *pairs) claim(k pairKey, e any, limit int) (p *pair, taken, mine bool) 
 		p = ps.g.newPair(k)
 		s.m[k] = p
 		ps.count.Add(1)
+		ps.index.add(p)
 	}
 	taken, mine = p.box.claim(e, limit)
 	return p, taken, mine
@@ -136,6 +138,10 @@ func (g *Gateway) newPair(k pairKey) *pair {
 	}
 	p.presence = presence.NewPair(g.events.settings, presencePorts{p})
 	p.chat = chat.NewPair(&g.chatSettings, p, func(e chat.Event) { p.box.postHere(e) }, time.Now)
+	if user, aor := g.callStates.busy(k); user || aor {
+		p.box.post(presence.CallChanged{User: true, Busy: user})
+		p.box.post(presence.CallChanged{Busy: aor})
+	}
 	return p
 }
 
@@ -196,6 +202,7 @@ func (ps *pairs) dropIdle(before time.Time) {
 				p.stopTimers()
 				delete(s.m, k)
 				ps.count.Add(-1)
+				ps.index.remove(p)
 			}
 		}
 		s.Unlock()

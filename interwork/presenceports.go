@@ -67,7 +67,8 @@ func (p presencePorts) Photo(string) string { return "" }
 func (p presencePorts) Presentity() presence.Presentity {
 	_, known := p.g.table.ByAOR(p.uri)
 	return presence.Presentity{
-		Ours: known && p.g.isOurs(p.uri.Host), Registered: len(p.g.registrar.Lookup(p.uri)) > 0, Silent: p.g.events.isSilent(p.key.aor),
+		Ours: known && p.g.isOurs(p.uri.Host), Registered: len(p.g.registrar.Lookup(p.uri)) > 0,
+		Silent: p.g.events.isSilent(p.key.aor) || len(p.g.publications.documents(p.key.aor)) > 0,
 	}
 }
 
@@ -123,6 +124,7 @@ func (p presencePorts) Silent() { p.g.events.setSilent(p.key.aor) }
 func (p presencePorts) Notify(flow, watcher string, n presence.Notification) {
 	s := p.g.events.subscriptionOf(watcher)
 	if s == nil {
+		p.g.lists.told(watcher, p.key.jid, n)
 		return
 	}
 	out := event.Notification{RetryAfter: n.RetryAfter, Reason: n.Reason}
@@ -148,12 +150,13 @@ func (p presencePorts) Notify(flow, watcher string, n presence.Notification) {
 
 // Allow implements presence.Ports.
 func (p presencePorts) Allow(d presence.Direction) presence.Decision {
-	return presence.DefaultPolicy(d, p.Presentity().Ours, false)
+	return presence.DefaultPolicy(d, p.Presentity().Ours, p.g.cfg.ConfirmWatchers)
 }
 
-// Watched implements presence.Ports: no phone is told who waits, as presence.winfo is
-// not served.
-func (p presencePorts) Watched(watcherinfo.Status, watcherinfo.Event) {}
+// Watched implements presence.Ports.
+func (p presencePorts) Watched(s watcherinfo.Status, e watcherinfo.Event) {
+	p.g.winfo.update(p.uri, p.key.jid, s, e)
+}
 
 // Load implements presence.Ports.
 func (p presencePorts) Load(loaded func(presence.Record, error)) {
@@ -166,6 +169,7 @@ func (p presencePorts) Load(loaded func(presence.Record, error)) {
 // Save implements presence.Ports.
 func (p presencePorts) Save(r presence.Record, saved func(error)) error {
 	p.g.events.refusals.Note(p.key.String(), &r)
+	p.g.lists.recorded(p.key, &r)
 	if r.IsZero() {
 		return p.g.store.DeleteAuthorisation(p.key.jid.String(), p.key.aor, saved)
 	}

@@ -44,6 +44,7 @@ func (g *Gateway) LinkChanged(up bool, err error) {
 	g.metrics.link.Set(1)
 	g.pairs.linkUp()
 	g.calls.linkUp()
+	g.gates.up()
 }
 
 func (g *Gateway) stanzaMessage(m *xmpp.Message) {
@@ -58,6 +59,9 @@ func (g *Gateway) stanzaMessage(m *xmpp.Message) {
 	}
 	if m.From.IsZero() || m.To.IsZero() {
 		return // a server never sends that on a component stream
+	}
+	if g.seeder.privilege(m) {
+		return
 	}
 	uri, err := g.addresses.ToSIP(m.To)
 	if err != nil {
@@ -105,15 +109,14 @@ func addressError(err error) xmpp.StanzaError {
 	return mapping.AddressError(err)
 }
 
-// stanzaPresence leaves presence to the pair. What is for the gateway itself needs no
-// memory: who asks to see it may (XEP-0100 §4).
+// stanzaPresence leaves presence to the pair, and what is for the gateway itself to gates.
 func (g *Gateway) stanzaPresence(p *xmpp.Presence) {
 	if p.From.IsZero() || p.To.IsZero() {
 		return
 	}
 	g.calls.presence(p)
 	if p.To.Local() == "" {
-		g.gatePresence(p)
+		g.gates.stanza(p)
 		return
 	}
 	uri, err := g.addresses.ToSIP(p.To)
@@ -131,26 +134,6 @@ func (g *Gateway) stanzaPresence(p *xmpp.Presence) {
 	}
 	if !g.pairs.offer(newPairKey(p.From, uri), presence.StanzaReceived{Flow: flow, Presence: p}) && p.Type != xmpp.PresenceError {
 		g.send(p.ErrorReply(cause.Overloaded(nil).StanzaError()))
-	}
-}
-
-// gatePresence answers presence for the gateway itself.
-func (g *Gateway) gatePresence(p *xmpp.Presence) {
-	reply := func(t xmpp.PresenceType) {
-		out := &xmpp.Presence{From: g.self, To: p.From.Bare(), Type: t}
-		if t == "" {
-			out.Extensions = []*xmpp.Element{g.disco.Caps(g.subject(g.self)).Element()}
-		}
-		g.send(out)
-	}
-	switch p.Type {
-	case xmpp.PresenceSubscribe:
-		reply(xmpp.PresenceSubscribed)
-		reply("")
-	case xmpp.PresenceProbe:
-		reply("")
-	case xmpp.PresenceUnsubscribe:
-		reply(xmpp.PresenceUnsubscribed)
 	}
 }
 

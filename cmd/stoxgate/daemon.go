@@ -112,6 +112,7 @@ func gatewayConfig(c *config.Config) (interwork.Config, error) {
 		RegisterMin: c.SIP.Registrar.MinExpires.D(), RegisterDefault: c.SIP.Registrar.Expires.D(), RegisterMax: c.SIP.Registrar.MaxExpires.D(),
 		KeepFor: c.Messages.KeepFor.D(), RefuseOffline: c.Messages.Offline == "refuse", MessageType: interwork.MessageType(c.Messages.Type),
 		Region: string(c.Identity.DefaultRegion), Emergency: c.Identity.Emergency, Drain: c.Messages.Drain.D(), PublicMessages: c.Messages.Public,
+		ConfirmWatchers: c.Presence.Confirm, ContactList: c.Presence.ContactList, SeedContacts: c.Presence.Seed,
 	}
 	for _, d := range c.SIP.Domains {
 		out.SIPDomains = append(out.SIPDomains, string(d))
@@ -122,7 +123,7 @@ func gatewayConfig(c *config.Config) (interwork.Config, error) {
 	for _, t := range c.SIP.Trunks {
 		out.Trunks = append(out.Trunks, interwork.Trunk{
 			Name: t.Name, URI: t.URI.URI, Numbers: t.Numbers, Domains: t.Domains,
-			Username: t.Username, Password: string(t.Password), Realm: t.Realm, Register: t.Register,
+			Username: t.Username, Password: string(t.Password), Realm: t.Realm, Register: t.Register, Publish: t.Publish,
 		})
 	}
 	if zone := string(c.Identity.ENUM); zone != "" {

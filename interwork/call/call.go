@@ -28,6 +28,7 @@ type Call struct {
 	proposer xmpp.JID // her device that proposed, or that the proposal was accepted by
 	receipt  string   // id of the propose that wants a receipt
 	proposal proposal
+	seen     bool // one of her devices shows that it has our proposal
 	branches []*branch
 	used     *branch // the session in use, or to be
 	xDir     sdp.Direction
@@ -118,7 +119,7 @@ func (c *Call) Handle(in Input) {
 		c.alive()
 		c.message(in)
 	case ReceiptReceived:
-		c.raise(XRang)
+		c.received(in.From)
 	case MessageBounced:
 		c.bounced(in)
 	case Unavailable:
@@ -264,6 +265,10 @@ func (c *Call) timer(t Timer) {
 		c.raise(TimedOut)
 	case TimerAlive:
 		c.askAlive()
+	case TimerSettle:
+		if !c.seen {
+			c.refusedByAll()
+		}
 	case TimerGone:
 		c.ended(PartyXMPP, jingle.Reason{Condition: jingle.ReasonGone, Text: "The client went offline"})
 		c.raise(XGone)

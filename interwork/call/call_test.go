@@ -300,8 +300,30 @@ func TestMixedDevices(t *testing.T) {
 	w.quiet(InviteReceived{Leg: l, Offer: []byte(pcma)})
 	w.answer(nil)
 	w.do(w.from(miraGajim, terminate("id-2", jingle.ReasonBusy)), "result")
+	require.Positive(t, w.timers[TimerSettle])
+	w.do(MessageReceived{From: mira, Message: message(jingle.KindRinging, "id-1", nil)}, "leg ring 180")
+	w.do(TimerFired{TimerSettle})
 	w.do(MessageReceived{From: mira, Message: message(jingle.KindReject, "id-1", &jingle.Reason{Condition: jingle.ReasonDecline})},
 		"leg reject 603", "recorded decline by xmpp")
+}
+
+// A client that takes no proposals speaks for her when no other shows up.
+func TestOnlyDirectDeviceRefuses(t *testing.T) {
+	w := newWorld(t, SIPToXMPP)
+	w.devices = []xmpp.JID{miraGajim}
+	l := w.leg("leg")
+	w.quiet(InviteReceived{Leg: l, Offer: []byte(pcma)})
+	w.answer(nil)
+	w.do(ReceiptReceived{From: miraGajim})
+	w.do(w.from(miraGajim, terminate("id-2", jingle.ReasonBusy)), "result")
+	w.do(TimerFired{TimerSettle}, "message retract to all cancel", "leg reject 486", "recorded busy by xmpp")
+
+	w = newWorld(t, SIPToXMPP)
+	w.devices = []xmpp.JID{miraGajim}
+	l = w.leg("leg")
+	w.quiet(InviteReceived{Leg: l, Offer: []byte(pcma)})
+	w.answer(nil)
+	w.do(w.from(miraGajim, terminate("id-2", jingle.ReasonDecline)), "result", "message retract to all cancel", "leg reject 603", "recorded decline by xmpp")
 }
 
 func TestHeCancels(t *testing.T) {

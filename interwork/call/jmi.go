@@ -29,6 +29,7 @@ func (c *Call) message(in MessageReceived) {
 		}
 		c.raise(XProposed)
 	case jingle.KindRinging:
+		c.seen = true
 		c.raise(XRang)
 	case jingle.KindProceed:
 		c.proceed(in.From)
@@ -195,7 +196,46 @@ func (c *Call) refusedBy(r jingle.Reason, s sip.Status) {
 	if v := (refused{r, s}); v.rank() > c.refused.rank() {
 		c.refused = v
 	}
+	if c.rec.Direction == SIPToXMPP && c.onlyProposal() {
+		switch {
+		case r.Condition == jingle.ReasonDecline:
+			c.refusedByAll() // she said no, on whatever device
+			return
+		case r.Condition == jingle.ReasonBusy && !c.seen:
+			c.ports.SetTimer(TimerSettle, c.set.Settle)
+		}
+	}
 	c.checkRefused()
+}
+
+// onlyProposal tells whether nothing is left but a proposal that nobody took up.
+func (c *Call) onlyProposal() bool {
+	for i, b := range c.branches {
+		if i > 0 != b.over {
+			return false
+		}
+	}
+	return c.proposal == proposed && len(c.branches) > 1
+}
+
+// refusedByAll takes the refusal of one device for that of all.
+func (c *Call) refusedByAll() {
+	if c.refused.rank() > 0 && (c.state == Calling || c.state == Alerting) {
+		c.ended(PartyXMPP, c.refused.reason)
+		c.raise(XRefused)
+	}
+}
+
+// received: one of her devices has our proposal, which means that it rings, unless it is
+// one that confirms what it does not understand.
+func (c *Call) received(from xmpp.JID) {
+	for i, b := range c.branches {
+		if i > 0 && b.jid == from {
+			return
+		}
+	}
+	c.seen = true
+	c.raise(XRang)
 }
 
 // checkRefused ends the call when no way to her is left.

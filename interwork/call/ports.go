@@ -105,6 +105,8 @@ const (
 	TimerAlive
 	// TimerGone ends the call of somebody who went offline and is not heard.
 	TimerGone
+	// TimerSettle makes the busy of one device that of all, when no other shows up.
+	TimerSettle
 
 	// Timers is their number.
 	Timers
@@ -162,6 +164,9 @@ type Settings struct {
 	Alive time.Duration
 	// Gone is how long a call of somebody offline goes on; default 8 s.
 	Gone time.Duration
+	// Settle is how long after a busy of one of her clients another one may still show that it
+	// rings; default 2 s.
+	Settle time.Duration
 	// Devices bounds the resources that are invited side by side; default 8.
 	Devices int
 	// SIP is what is offered to SIP: relay.None, relay.SDES or relay.DTLS.
@@ -179,6 +184,9 @@ func (s Settings) WithDefaults() Settings {
 	}
 	if s.Gone == 0 {
 		s.Gone = 8 * time.Second
+	}
+	if s.Settle == 0 {
+		s.Settle = 2 * time.Second
 	}
 	if s.Devices == 0 {
 		s.Devices = 8

@@ -35,6 +35,8 @@ type BaresipOptions struct {
 	Record     bool     // write what it hears and says to WAV files in Dir
 	Account    string   // further parameters of its account, such as "regq=0.5;regint=120"
 	Extra      string   // further lines of its configuration
+	Presence   bool     // answer SUBSCRIBE for presence; PUBLISH too with "pubint=600" in Account
+	Watches    []string // URIs whose presence it subscribes to; not for phones that send messages
 }
 
 // Baresip is a phone (baresip 1.0 of Debian 12) under remote control. It
@@ -91,9 +93,14 @@ func PrepareBaresip(t TB, o BaresipOptions) *Baresip {
 	writeFile(t, filepath.Join(dir, "config"), render(t, "baresip.config.tmpl", map[string]any{
 		"Dir": dir, "Modules": modules[0], "SIP": b.port, "Control": control,
 		"RTP": fmt.Sprintf("%d-%d", rtp, rtp+19), "Source": o.Source, "Record": o.Record, "Extra": o.Extra,
+		"Presence": o.Presence || len(o.Watches) > 0,
 	}))
 	writeFile(t, filepath.Join(dir, "accounts"), b.account()+"\n")
-	writeFile(t, filepath.Join(dir, "contacts"), "")
+	var contacts strings.Builder
+	for _, uri := range o.Watches {
+		fmt.Fprintf(&contacts, "\"Peer\" <%s>;presence=p2p\n", uri)
+	}
+	writeFile(t, filepath.Join(dir, "contacts"), contacts.String())
 	b.Process = newProcess(t, spec{
 		name:   "baresip-" + o.User,
 		path:   path,

@@ -1,7 +1,6 @@
 package interworktest
 
 import (
-	"strings"
 	"testing"
 	"time"
 )
@@ -101,7 +100,7 @@ func TestCallDigits(t *testing.T) {
 // TestCallManyDevices: everything that somebody has rings, and one is answered.
 func TestCallManyDevices(t *testing.T) {
 	s, r, browser := callRoom(t, "otto")
-	otto := r.Phone("otto", BaresipOptions{Codecs: []string{CodecPCMA}, Tone: 1020, Extra: answersPresence})
+	otto := r.Phone("otto", BaresipOptions{Codecs: []string{CodecPCMA}, Tone: 1020, Presence: true})
 	otto.Command("presence_online", "")
 	for _, jmi := range []bool{true, false} {
 		name := map[bool]string{true: "JMI", false: "direct"}[jmi]
@@ -158,12 +157,6 @@ func TestCallTranscoding(t *testing.T) {
 			callID := phone.Call(r.URI("mira"))
 			sid := answerNext(mira)
 			t.Logf("mira hears %v", hears(t, mira, sid, 1020))
-			t.Logf("%+v", mira.Stats(sid))
-			for _, x := range mira.Stanzas.All() {
-				if strings.Contains(x.XML, "session-accept") || strings.Contains(x.XML, "session-initiate") {
-					t.Log(x)
-				}
-			}
 			t.Logf("phone hears %v", clearly(t, name, 440, func() Recording { return phone.Listen(time.Second) }))
 			stats := mira.Stats(sid)
 			t.Logf("%+v", stats)

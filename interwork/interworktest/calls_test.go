@@ -19,10 +19,6 @@ type callHouse struct {
 	lines   int
 }
 
-// answersPresence has a phone answer whoever asks for its presence; without, it
-// says nothing at all, and only its registration tells that it is there.
-const answersPresence = "module_app presence.so"
-
 // phoneTones are the codecs of the phones, and what their microphones hear.
 var phoneTones = map[string]float64{CodecPCMA: 1020, CodecPCMU: 880, CodecG722: 1240, CodecOpus: 740}
 
@@ -52,7 +48,7 @@ func newCallHouse(t *testing.T) *callHouse {
 		h.clients[kind] = browser.Client(h.stage, WebClientOptions{Server: server, Name: name, JMI: kind == "JMI", Tone: clientTones[kind]})
 	}
 	for codec, tone := range phoneTones {
-		h.phones[codec] = h.Phone(phoneName(codec), BaresipOptions{Codecs: []string{codec}, Tone: tone, Record: true, Extra: answersPresence})
+		h.phones[codec] = h.Phone(phoneName(codec), BaresipOptions{Codecs: []string{codec}, Tone: tone, Record: true, Presence: true})
 		h.phones[codec].Command("presence_online", "")
 		// Who knows no JMI calls whom it sees on line.
 		h.online[phoneName(codec)] = h.clients["direct"].Befriend(h.JID(phoneName(codec)))

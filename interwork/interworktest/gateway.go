@@ -27,6 +27,7 @@ type GatewayOptions struct {
 	Identities []Identity // added once it is ready for the first time
 	Trunks     []Trunk
 	DNS        string // host:port of the DNS server for its look-ups; default the system's
+	SIPPort    int    // default a free one
 	Postgres   string // URL of a database to use instead of the built-in one
 	// Set overrides keys of the configuration, by their dotted names, such as
 	// "messages.offline": "refuse". Values are JSON values.
@@ -52,6 +53,7 @@ type Trunk struct {
 	Username string   `json:"username,omitempty"`
 	Password string   `json:"password,omitempty"`
 	Register bool     `json:"register,omitempty"`
+	Publish  bool     `json:"publish,omitempty"`
 }
 
 // Gateway is stoxgate as a child process, built with the race detector. Its
@@ -86,7 +88,10 @@ func StartGateway(t TB, o GatewayOptions) *Gateway {
 func PrepareGateway(t TB, o GatewayOptions) *Gateway {
 	t.Helper()
 	dir := workDir(t, "stoxgate")
-	g := &Gateway{options: o, sip: FreePort(t), console: FreePort(t), media: FreePorts(t, mediaPorts)}
+	if o.SIPPort == 0 {
+		o.SIPPort = FreePort(t)
+	}
+	g := &Gateway{options: o, sip: o.SIPPort, console: FreePort(t), media: FreePorts(t, mediaPorts)}
 	g.api = http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	config, err := json.MarshalIndent(g.config(dir), "", "  ") // JSON is YAML
 	if err != nil {

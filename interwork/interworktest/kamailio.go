@@ -44,7 +44,7 @@ func StartKamailio(t TB, o KamailioOptions) *Kamailio {
 	k.database(t, dir)
 	config := filepath.Join(dir, "kamailio.cfg")
 	writeFile(t, config, render(t, "kamailio.cfg.tmpl", map[string]any{
-		"Dir": dir, "Modules": filepath.Dir(found[0]), "Port": k.port, "Domain": o.Domain, "Gateway": o.Gateway,
+		"Dir": dir, "Modules": filepath.Dir(found[0]), "Port": k.port, "Domain": o.Domain, "Gateway": o.Gateway, "GatewayPort": o.Gateway[strings.LastIndexByte(o.Gateway, ':')+1:],
 	}))
 	k.Process = newProcess(t, spec{
 		name: "kamailio",

@@ -39,6 +39,9 @@ const (
 	CallUASRefuses = "call_uas_refuses"  // rings and refuses with Status
 	CallUASRejects = "call_uas_rejects"  // refuses with Status at once
 	CallUASRings   = "call_uas_rings"    // rings for ever
+	Subscribe      = "subscribe"         // subscribes to an event package
+	PresenceUAS    = "presence_uas"      // takes SUBSCRIBE for presence and answers with a document
+	Publish        = "publish"           // publishes presence and takes it back
 )
 
 // SIPpOptions describes one run of SIPp.

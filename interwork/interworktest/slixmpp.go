@@ -34,6 +34,7 @@ type SlixmppOptions struct {
 	Invisible bool   // send no initial presence
 	SCRAM     bool   // prove the password by SCRAM, which takes slixmpp a second, instead of PLAIN
 	Reconnect bool   // come back when the server goes away
+	Ask       bool   // let the test decide who may see the user; slixmpp grants and returns all
 }
 
 // Slixmpp is a Jabber client that this project did not write. What it receives
@@ -162,7 +163,7 @@ func prepareSlixmpp(t TB, o SlixmppOptions) *Slixmpp {
 	args := []string{script, "--jid", c.BareJID() + "/" + o.Resource, "--host", host, "--port", port}
 	for flag, on := range map[string]bool{
 		"--receipts": !o.NoReceipt, "--carbons": o.Carbons,
-		"--presence": !o.Invisible, "--reconnect": o.Reconnect, "--scram": o.SCRAM,
+		"--presence": !o.Invisible, "--reconnect": o.Reconnect, "--scram": o.SCRAM, "--ask": o.Ask,
 	} {
 		if on {
 			args = append(args, flag)
@@ -249,6 +250,12 @@ func (c *Slixmpp) Presence(to, presenceType, show, status string) {
 	c.command("presence", m)
 }
 
+// Show sends available presence with a priority to all who may see it.
+func (c *Slixmpp) Show(show, status string, priority int) {
+	c.t.Helper()
+	c.command("presence", map[string]any{"show": show, "status": status, "priority": priority})
+}
+
 // Query sends an IQ with the given payload, which must declare its namespace,
 // and waits for the answer: the whole stanza and, for type error, its error.
 func (c *Slixmpp) Query(to, iqType, payload string) (xml string, e *StanzaError) {
@@ -286,6 +293,16 @@ func (c *Slixmpp) ExpectReceipt(id string) Stanza {
 func (c *Slixmpp) ExpectState(state string) Stanza {
 	c.t.Helper()
 	return c.Expect("chat state "+state, func(s Stanza) bool { return s.State == state })
+}
+
+// ExpectPresence waits for a presence from a bare or full JID that is of the type ("" is
+// available).
+func (c *Slixmpp) ExpectPresence(from, presenceType string) Stanza {
+	c.t.Helper()
+	return c.Expect(fmt.Sprintf("presence %q from %s", presenceType, from), func(s Stanza) bool {
+		bare, _, _ := strings.Cut(s.From, "/")
+		return s.Kind == "presence" && s.Type == presenceType && (s.From == from || bare == from)
+	})
 }
 
 // ExpectError waits for the error that answers the message with this id.

@@ -16,6 +16,7 @@ const (
 	dueAnnounce                     // the link is back: tell and ask again
 	dueResend                       // the send queue was full: tell again
 	dueSave                         // the store was full
+	dueSilent                       // a phone of ours has not answered the SUBSCRIBE
 )
 
 // deadlines are few, so they are a list; the pair has one timer for all of them. Times

@@ -96,6 +96,32 @@ func (l *List) Set(members []Member) (added, removed []Member) {
 	return added, removed
 }
 
+// Has tells whether somebody is on the list.
+func (l *List) Has(jid xmpp.JID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.index[jid.Bare()]
+	return ok
+}
+
+// Add puts one member on the list, at its end, and Remove takes one away.
+func (l *List) Add(m Member) { l.Set(append(l.members(), m)) }
+
+// Remove takes a member away; the next document has to tell all.
+func (l *List) Remove(jid xmpp.JID) {
+	l.Set(slices.DeleteFunc(l.members(), func(m Member) bool { return m.JID == jid.Bare() }))
+}
+
+func (l *List) members() []Member {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := make([]Member, len(l.entries))
+	for i := range l.entries {
+		list[i] = l.entries[i].Member
+	}
+	return list
+}
+
 // Update takes what the pair of a member tells the list's dialog; false when the member
 // is not on the list.
 func (l *List) Update(jid xmpp.JID, n Notification) bool {

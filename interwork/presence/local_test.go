@@ -153,9 +153,9 @@ func TestPhoneAfterARestart(t *testing.T) {
 	w.do(from(mira, xmpp.PresenceSubscribe))
 	w.do(active("s1", "gr1"))
 	w.fresh()
-	w.expect(Restored{Record: w.stored, Subscription: "s1"}, "watch-local true")
+	w.expect(Restored{Record: w.stored, Subscription: "s1"}, "watch-local true", "winfo active subscribe")
 	w.expect(registered("gr1"))
-	w.expect(active("s1", "gr1"), "xmpp available /gr1", "winfo active subscribe")
+	w.expect(active("s1", "gr1"), "xmpp available /gr1")
 }
 
 func TestWatchers(t *testing.T) {

@@ -419,6 +419,8 @@ func (p *Pair) timer() {
 			p.announce()
 		case dueResend:
 			p.resend()
+		case dueSilent:
+			p.silent()
 		case dueSave: // save follows
 		}
 	}

@@ -173,7 +173,24 @@ func (p *Pair) open() (WatchEvent, bool) {
 		return WatchFailed, true
 	}
 	p.opened = p.clock()
+	if p.ours {
+		p.after(dueSilent, p.settings.Silence)
+	}
 	return 0, false
+}
+
+// silent gives up a SUBSCRIBE that a phone of ours leaves unanswered, as those do that do
+// not know the package: nobody waits 32 seconds to see whether a phone is there.
+func (p *Pair) silent() {
+	if !p.ours || p.local || p.sub == "" {
+		return
+	}
+	p.ports.Log(p.flow).Info().Stringer("state", p.watch).Msg("phone does not answer subscribe, its registration counts")
+	p.ports.Unsubscribe(p.flow, p.sub)
+	p.sub, p.forks = "", nil
+	p.ports.Silent()
+	p.local = true
+	p.ports.WatchLocal(true)
 }
 
 // endDialog forgets the dialog; tell ends it on the wire too.
@@ -183,6 +200,7 @@ func (p *Pair) endDialog(tell bool) {
 		p.ports.Unsubscribe(p.flow, p.sub)
 	}
 	p.sub, p.forks, p.local = "", nil, false
+	p.due.clear(dueSilent)
 	if p.ours {
 		p.ours = false
 		p.ports.WatchLocal(false)
@@ -215,6 +233,7 @@ func (p *Pair) answered(e SubscribeAnswered) {
 		}
 		p.send(mapping.ResourcesToPresences(nil, p.context(xmpp.JID{})))
 	case e.ID == p.sub && e.Cause == nil:
+		p.due.clear(dueSilent)
 		p.applyWatch(WatchAccepted, watchDetail{})
 	case e.ID == p.sub:
 		p.refused(e.Cause)
@@ -238,6 +257,7 @@ func (p *Pair) verdictOf(c *cause.Cause) mapping.WatchVerdict {
 // refused takes a failure of the SUBSCRIBE: the subscription is over.
 func (p *Pair) refused(c *cause.Cause) {
 	p.sub = ""
+	p.due.clear(dueSilent)
 	p.ports.Log(p.flow).Info().Str("cause", c.Label()).Stringer("state", p.watch).Msg("subscription refused")
 	v := p.verdictOf(c)
 	said := c.Origin() == cause.OriginSIP && (c.Status().Code == 403 || c.Status().Code/100 == 6)
@@ -297,6 +317,7 @@ func (p *Pair) notified(e *Notified) {
 	case e.ID != p.sub:
 		return // a word of a dialog that is over
 	}
+	p.due.clear(dueSilent)
 	switch {
 	case e.State == DialogTerminated && e.Others: // one of several: what it told counts no more
 		p.send(p.takeDocument(nil, p.source(e.Fork), ""))

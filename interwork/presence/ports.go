@@ -181,6 +181,7 @@ type Settings struct {
 	ProbeWait time.Duration // how long a watcher waits for the answer to a probe; 2 s
 	Settle    time.Duration // how long further resources are awaited after the first; 200 ms
 	Confirm   time.Duration // how long a probe has time to confirm what was known; 60 s
+	Silence   time.Duration // how long a phone of ours has time to answer a SUBSCRIBE; 4 s
 	Spread    time.Duration // over which what a new link causes is spread; 30 s
 	Unseen    time.Duration // how long she is believed to be there without a sign of her; 7 days
 	// FetchOnly holds no dialogs: probes are answered by a fetch each.
@@ -204,6 +205,7 @@ func (s Settings) WithDefaults() *Settings {
 		{&s.ProbeWait, 2 * time.Second},
 		{&s.Settle, 200 * time.Millisecond},
 		{&s.Confirm, time.Minute},
+		{&s.Silence, 4 * time.Second},
 		{&s.Spread, 30 * time.Second},
 		{&s.Unseen, 7 * day},
 	} {

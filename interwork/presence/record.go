@@ -87,6 +87,7 @@ func (p *Pair) adopt(r *Record, subscription string) {
 		if p.ports.Presentity().Ours {
 			p.ours = true
 			p.ports.WatchLocal(true)
+			p.tellPhones(p.watch, WatchAccepted)
 		}
 	case subscription != "":
 		p.ports.Unsubscribe("", subscription)

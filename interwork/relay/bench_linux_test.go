@@ -107,7 +107,7 @@ func TestLoadProcess(t *testing.T) {
 			if i%max(n/200, 1) == 0 {
 				at := start.Add(time.Duration(round)*frame + frame*time.Duration(i)/time.Duration(n))
 				if d := time.Until(at); d > 50*time.Microsecond {
-					time.Sleep(d)
+					<-time.After(d)
 				}
 			}
 			b := make([]byte, 172, 256)
@@ -123,7 +123,7 @@ func TestLoadProcess(t *testing.T) {
 			sent++
 		}
 	}
-	time.Sleep(200 * time.Millisecond)
+	<-time.After(200 * time.Millisecond) // what is under way
 	mu.Lock()
 	defer mu.Unlock()
 	slices.Sort(delays)

@@ -43,8 +43,8 @@ type Config struct {
 	// PortRest is how long a port is not used again after a call; default 20 s. When the
 	// whole range rests, no call is accepted.
 	PortRest time.Duration
-	// MediaTimeout is after how much silence of a side that should send there is a Silent
-	// event; default 30 s, negative: never.
+	// MediaTimeout is after how much silence (of RTP and RTCP) of a side whose media goes
+	// both ways there is a Silent event; default 30 s, negative: never.
 	MediaTimeout time.Duration
 	// ConnectTimeout is how long ICE and DTLS may take together once the peer's description
 	// is known; default 20 s.

@@ -253,3 +253,18 @@ func TestCloseWhileConnecting(t *testing.T) {
 	}
 	require.NoError(t, r.Close())
 }
+
+// TestAnyAddress: the usual configuration behind NAT, one public address and all local
+// ones.
+func TestAnyAddress(t *testing.T) {
+	for _, shared := range []uint16{0, 29994} {
+		r := newTestRelay(t, func(c *Config) {
+			c.Addresses, c.Advertise, c.ICEPort = addrs("0.0.0.0"), addrs("127.0.0.1"), shared
+			c.Candidates = Policy{AllowLoopback: true}
+		})
+		_, _, web, phone := webCall(t, r, true, true)
+		exchange(t, web, phone, 96, 0)
+		_, _, web, phone = webCall(t, r, false, false)
+		exchange(t, web, phone, 96, 0)
+	}
+}

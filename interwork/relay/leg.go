@@ -238,6 +238,8 @@ func (l *leg) receive(b []byte, pt uint8, payload int, w *writer) {
 			kind := transAudio
 			if act.kind == actNoise {
 				kind = transNoise
+			} else if l.trans.in.PayloadType != pt {
+				l.trans.hear(l.receives()[act.codec])
 			}
 			l.trans.push(kind, seq, ts, ssrc, b, w.now)
 		}
@@ -268,6 +270,12 @@ func (l *leg) alive(now time.Time) {
 	l.silentFrom, l.told = now, false
 }
 
+// talks tells whether media should come: with the call on hold, silence is no news, since
+// many phones that hold have no music to send.
+func (l *leg) talks() bool {
+	return l.format.Recv && l.format.Send && (l.t.ice != nil || l.t.src.signalled.IsValid())
+}
+
 // tend looks after what is due; s.mu is held.
 func (l *leg) tend(now time.Time) {
 	t := l.t
@@ -287,8 +295,12 @@ func (l *leg) tend(now time.Time) {
 		l.reportAt = now.Add(reportInterval(false))
 		l.report(now)
 	}
+	if !l.talks() {
+		l.silentFrom, l.told = now, false
+		return
+	}
 	most := l.s.relay.c.MediaTimeout
-	if most > 0 && l.format.Recv && !l.told && now.Sub(l.silentFrom) > most {
+	if most > 0 && !l.told && now.Sub(l.silentFrom) > most {
 		l.told = true
 		l.s.events.add(Event{Kind: Silent, Side: l.side, Stream: l.stream})
 	}

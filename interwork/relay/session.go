@@ -189,10 +189,6 @@ func (s *Session) Format(side Side, stream int, f Format) error {
 			}
 		}
 	}
-	now := time.Now()
-	if f.Recv && !l.format.Recv {
-		l.silentFrom = now
-	}
 	l.format, l.formatted = f, true
 	return s.plan(stream)
 }

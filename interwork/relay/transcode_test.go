@@ -117,7 +117,7 @@ func TestKeysThroughTranscoder(t *testing.T) {
 // TestPeerChangesCodec: the transcoder rests while what comes needs none.
 func TestPeerChangesCodec(t *testing.T) {
 	r := newTestRelay(t, nil)
-	s, _, a, b := plainCall(t, r, codecs(opus, pcmu), codecs(pcmu))
+	s, _, a, b := plainCall(t, r, codecs(opus, pcmu, pcma), codecs(pcmu))
 	exchange(t, a, b, 0, 0)
 	require.Zero(t, r.Stats().Transcoding, "nobody sent anything that needs it")
 	enc, err := codec.NewEncoder(format(opus, 0), 8000)
@@ -133,5 +133,14 @@ func TestPeerChangesCodec(t *testing.T) {
 	require.Equal(t, 1, r.Stats().Transcoding)
 	a.frame(0, []byte{1})
 	eventually(t, "as it is again", func() bool { return r.Stats().Transcoding == 0 })
+	// And to another that needs one.
+	a.packet(8, 160, make([]byte, 160))
+	g, err := b.next(patience)
+	for err == nil && len(g.Payload) == 1 {
+		g, err = b.next(patience)
+	}
+	require.NoError(t, err)
+	require.Len(t, g.Payload, 160)
+	require.Equal(t, 1, r.Stats().Transcoding)
 	s.Close()
 }

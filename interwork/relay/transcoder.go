@@ -38,11 +38,14 @@ func (l *leg) transcode(o *leg) error {
 		}
 	}
 	var in Codec
-	var index int
-	for i, c := range l.receives() {
-		if l.actions[c.PayloadType].kind == actNone && codec.Supported(c.Name) {
-			in, index = c, i
-			break
+	for _, c := range l.receives() {
+		if act := &l.actions[c.PayloadType]; act.kind == actNone && codec.Supported(c.Name) {
+			if in.Name == "" {
+				in = c
+			}
+			if out.Name != "" {
+				act.kind, act.pt = actTranscode, out.PayloadType
+			}
 		}
 	}
 	if in.Name == "" || out.Name == "" {
@@ -51,7 +54,7 @@ func (l *leg) transcode(o *leg) error {
 	}
 	x := &transcoder{from: l, to: o, in: in, out: out}
 	for _, c := range l.receives() {
-		if act := &l.actions[c.PayloadType]; act.kind == actEvent {
+		if act := &l.actions[c.PayloadType]; act.kind == actEvent && (x.eventIn == 0 || act.clock == in.ClockRate) {
 			x.eventIn = act.clock
 			x.event = *act
 		}
@@ -63,9 +66,6 @@ func (l *leg) transcode(o *leg) error {
 			}
 		}
 	}
-	// Codecs that go through as they are would mix with what the transcoder makes only if
-	// the peer changed in between; then the sequence goes on all the same.
-	l.actions[in.PayloadType] = action{kind: actTranscode, pt: out.PayloadType, codec: uint8(index), clock: in.ClockRate}
 	for i, c := range l.receives() {
 		if act := &l.actions[c.PayloadType]; c.is(noiseName) && c.ClockRate == in.ClockRate {
 			*act = action{kind: actNoise, codec: uint8(i), clock: c.ClockRate}
@@ -136,6 +136,12 @@ func (l *leg) stopTranscoding() {
 		l.trans.stop()
 		l.trans = nil
 	}
+}
+
+// hear has the transcoder follow a peer that changes among the codecs it may use.
+func (x *transcoder) hear(c Codec) {
+	x.stop()
+	x.in = c
 }
 
 func (x *transcoder) push(kind transcode.Kind, seq uint16, ts, ssrc uint32, b []byte, now time.Time) {

@@ -146,7 +146,8 @@ const (
 	Connected
 	// Failed: the leg is lost, Err says why. Once per leg, nothing after it.
 	Failed
-	// Silent: nothing came from the peer for Config.MediaTimeout. Again after each new silence.
+	// Silent: nothing came from the peer for Config.MediaTimeout, and it is not on hold. Again
+	// after each new silence.
 	Silent
 	// Digit: the peer pressed a key (RFC 4733): Digit for Duration. Passed says whether the
 	// other peer gets it within its media, so that signalling must not repeat it.

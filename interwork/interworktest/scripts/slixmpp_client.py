@@ -55,6 +55,8 @@ class Client(slixmpp.ClientXMPP):
         for plugin in PLUGINS:
             self.register_plugin(plugin)
         self["xep_0184"].auto_ack = options.receipts
+        if options.ask:  # the test decides who may see us
+            self.auto_authorize, self.auto_subscribe = None, False
         self.add_event_handler("session_start", self.on_session_start)
         # slixmpp's event "message" leaves out what has no body, such as receipts.
         self.register_handler(
@@ -68,6 +70,8 @@ class Client(slixmpp.ClientXMPP):
         self.connect(self.address_of_server, force_starttls=False, disable_starttls=True)
 
     async def on_session_start(self, _):
+        if self.options.ask:
+            await self.get_roster()  # who has not asked for it is told of no decision (RFC 6121 §2.2)
         if self.options.presence:
             self.send_presence()
         if self.options.carbons:
@@ -167,8 +171,8 @@ class Client(slixmpp.ClientXMPP):
                 m.xml.append(child)
         m.send()
 
-    async def do_presence(self, to=None, type=None, show=None, status=None):
-        self.send_presence(pto=to, ptype=type, pshow=show, pstatus=status)
+    async def do_presence(self, to=None, type=None, show=None, status=None, priority=None):
+        self.send_presence(pto=to, ptype=type, pshow=show, pstatus=status, ppriority=priority)
 
     async def do_iq(self, token, to, type, payload):
         # As a task: a slow answer must not hold up the next command.
@@ -197,6 +201,7 @@ def main():
     p.add_argument("--presence", action="store_true")
     p.add_argument("--reconnect", action="store_true")
     p.add_argument("--scram", action="store_true")
+    p.add_argument("--ask", action="store_true")
     options = p.parse_args()
     # The password comes first on standard input: command lines can be read by
     # everyone on the machine.

@@ -35,6 +35,7 @@ type Config struct {
 	XMPP     XMPP     `yaml:"xmpp" doc:"The XMPP server that stoxgate attaches to as an external component (XEP-0114)."`
 	SIP      SIP      `yaml:"sip" doc:"The SIP side: where phones, trunks and other SIP servers reach stoxgate, and where it sends requests."`
 	Messages Messages `yaml:"messages" doc:"How text messages are carried (RFC 7572)."`
+	Presence Presence `yaml:"presence" doc:"Who sees whom (RFC 8048). Presence itself needs no configuration."`
 	Identity Identity `yaml:"identity" doc:"Addresses and telephone numbers."`
 	Media    Media    `yaml:"media" doc:"Sound of calls: stoxgate speaks ICE and DTLS-SRTP with XMPP clients and RTP with phones, and carries the one to the other."`
 	State    State    `yaml:"state" doc:"Where identities, registrations and undelivered messages are kept."`
@@ -103,6 +104,7 @@ type Trunk struct {
 	PasswordFile Path     `yaml:"password_file" doc:"File that holds the password instead."`
 	Realm        string   `yaml:"realm" doc:"Answer challenges of this realm only; default: of any."`
 	Register     bool     `yaml:"register" default:"false" doc:"Register with the trunk; otherwise its health is tested with OPTIONS."`
+	Publish      bool     `yaml:"publish" default:"false" doc:"The trunk is a presence server: publish there (RFC 3903) the presence of identities with a JID and a SIP address in one of its domains, as far as their users have added the gateway to their contacts."`
 }
 
 // SIPTLS names the certificate files of the SIP listeners.
@@ -129,6 +131,13 @@ type Messages struct {
 	KeepFor Duration `yaml:"keep_for" default:"24h" min:"1m" max:"720h" doc:"How long a message that cannot be delivered yet is tried again before its sender gets an error."`
 	Public  bool     `yaml:"public" default:"false" doc:"Accept messages from SIP users of foreign domains that nobody vouches for. Their sender addresses can be forged."`
 	Drain   Duration `yaml:"drain" default:"10s" min:"0s" max:"10m" doc:"How long a shutdown waits for messages under way. Those that are not through by then stay in the outbox."`
+}
+
+// Presence describes who sees whom.
+type Presence struct {
+	Confirm     bool   `yaml:"confirm" default:"false" doc:"XMPP users who want to see a phone that is registered here wait until an operator agrees (POST /api/v1/watchers); the phone sees them by presence.winfo. Otherwise whoever asks is let in, because most phones cannot ask their owner."`
+	ContactList string `yaml:"contact_list" default:"contacts" doc:"User part of the SIP URI under which each phone that is registered here finds all its XMPP contacts as one resource list (RFC 4662), as in sip:contacts@sip.example.org; \"\" for none. An identity with that address comes first."`
+	Seed        bool   `yaml:"seed" default:"false" doc:"Offer the phones of the identity table to users of the table who add the gateway to their contacts: into the roster where the server grants it (XEP-0356), else as a suggestion (XEP-0144)."`
 }
 
 // Identity describes addresses and numbers.
