@@ -11,9 +11,10 @@
 //
 // Decisions:
 //
-//   - The protocol is a machine without sockets, clock or randomness of its own (core*.go):
-//     inputs go in, effects come out. The table of its phases is a pure function
-//     (phase.go). Leg carries the effects out.
+//   - The protocol is a machine without sockets, clock or randomness of its own (core.go and
+//     its parts: outgoing.go, incoming.go, offers.go, session.go, traffic.go): inputs go in,
+//     effects come out. The table of its phases is a pure function (phase.go). Leg carries the
+//     effects out.
 //   - A leg has an inbox and a goroutine only while something is in it. Whatever a method
 //     is told, a peer sends or a timer brings is put there, so methods return at once, events
 //     come one at a time and in order, and the owner may call any method from its handler.

@@ -259,7 +259,11 @@ func (g *Leg) effect(e effect) {
 	l := g.l
 	switch e := e.(type) {
 	case fxInvite:
-		g.sendInvite(e, l.alive(e.target))
+		t := e.target
+		if sip.ToTag(e.req) != "" { // a call that is placed goes over its flow or not at all
+			t = l.alive(t)
+		}
+		g.sendInvite(e, t)
 	case fxCancel:
 		if tx := g.invite(e.tx); tx != nil {
 			tx.Cancel(e.headers...)

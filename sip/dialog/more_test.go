@@ -9,6 +9,7 @@ import (
 
 	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/siptest"
+	"github.com/stoxgate/stoxgate/sip/ua"
 )
 
 // The peer takes back its re-INVITE.
@@ -173,4 +174,23 @@ func TestWayBack(t *testing.T) {
 	require.False(t, pointsAt(uri("sip:a@192.0.2.1:5070"), addrPort("192.0.2.1:5060")))
 	require.False(t, pointsAt(uri("sip:a@phone.example"), addrPort("192.0.2.1:5060")))
 	require.True(t, pointsAt(uri("sip:a@[2001:db8::1]:5070"), addrPort("[2001:db8::1]:5070")))
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	p := newParty(t, nil)
+	phone := p.phone("sip:otto@voice.example")
+	phone.Answer(siptest.Is("INVITE"), siptest.Drop(-1))
+	c := p.invite(Outgoing{To: name(phone.AOR()), RequestURI: uri(phone.ContactURI())})
+	f := want[Failed](c)
+	require.Equal(t, 408, f.Status.Code)
+	require.ErrorIs(t, f.Cause, ua.ErrTimeout)
+	c = p.invite(Outgoing{To: name(phone.AOR()), RequestURI: uri(phone.ContactURI()), Ring: 20 * time.Millisecond})
+	require.ErrorIs(t, want[Failed](c).Cause, ErrRing)
+	c = p.invite(Outgoing{To: name("sip:x@nowhere.invalid")})
+	f = want[Failed](c)
+	require.Equal(t, 503, f.Status.Code)
+	require.Error(t, f.Cause)
+	_, err := p.l.Invite(Outgoing{}, nil)
+	require.ErrorIs(t, err, ErrOutgoing)
+	p.empty()
 }

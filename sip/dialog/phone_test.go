@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -487,23 +486,4 @@ func TestMergedAndStray(t *testing.T) {
 	res, err = phone.Do(soon(t), phone.NewRequest("INVITE", to))
 	require.NoError(t, err)
 	require.Equal(t, 400, res.Status, "without a Contact")
-}
-
-func TestNobodyAnswers(t *testing.T) {
-	p := newParty(t, nil)
-	phone := p.phone("sip:otto@voice.example")
-	phone.Answer(siptest.Is("INVITE"), siptest.Drop(-1))
-	c := p.invite(Outgoing{To: name(phone.AOR()), RequestURI: uri(phone.ContactURI())})
-	f := want[Failed](c)
-	require.Equal(t, 408, f.Status.Code)
-	require.ErrorIs(t, f.Cause, ua.ErrTimeout)
-	c = p.invite(Outgoing{To: name(phone.AOR()), RequestURI: uri(phone.ContactURI()), Ring: 20 * time.Millisecond})
-	require.ErrorIs(t, want[Failed](c).Cause, ErrRing)
-	c = p.invite(Outgoing{To: name("sip:x@nowhere.invalid")})
-	f = want[Failed](c)
-	require.Equal(t, 503, f.Status.Code)
-	require.Error(t, f.Cause)
-	_, err := p.l.Invite(Outgoing{}, nil)
-	require.ErrorIs(t, err, ErrOutgoing)
-	p.empty()
 }
