@@ -130,16 +130,20 @@ type keys struct {
 // from the association's goroutine. The association then lives on, to answer
 // retransmissions, until close; gone is called when its goroutine ends.
 func startDTLS(p *pipe, c *certificate, client, verified bool, fingerprints []Fingerprint, timeout time.Duration, done func(keys, error), gone func()) *association {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	life, cancel := context.WithCancel(context.Background())
 	a := &association{pipe: p, client: client, cancel: cancel}
 	go func() {
 		defer gone()
 		defer cancel()
+		ctx, expire := context.WithTimeout(life, timeout)
+		defer expire()
 		conn, k, err := handshake(ctx, p, c, client, verified, fingerprints)
 		done(k, err)
 		if err != nil {
 			return
 		}
+		// A pipe that closes just when the handshake ends would leave Read waiting for ever.
+		context.AfterFunc(life, func() { _ = conn.Close() })
 		var b [64]byte
 		for {
 			// Application data has no place here; read to keep the connection going.
