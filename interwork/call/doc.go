@@ -15,6 +15,8 @@
 //     guessed. Early media is not played, for Jingle has no provisional answer: a 183 with
 //     a description counts as ringing.
 //   - A proposed call rings the phone at once; "proceed" means that the phone was picked up.
+//   - A decline on one of her devices is hers; a busy is, too, unless another device shows
+//     within two seconds that it rings. Everything else leaves the other devices their time.
 //   - The gateway terminates media on both sides: ICE and DTLS-SRTP towards XMPP, RTP
 //     towards SIP. So a re-INVITE and an ICE restart end here, and each side gets what it
 //     insists on. The codec that both sides have is preferred, else the relay transcodes.

@@ -236,3 +236,34 @@ func TestSendDTMF(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, last.SequenceNumber+1, got.SequenceNumber)
 }
+
+// A leg that is ready before anything was ever expected of it has not been silent.
+func TestNotSilentAtOnce(t *testing.T) {
+	r := newTestRelay(t, func(c *Config) { c.MediaTimeout = time.Hour })
+	_, h, _, _ := plainCall(t, r, codecs(pcmu), codecs(pcmu))
+	for range 3 { // looks
+		<-time.After(tendEvery)
+		for _, side := range []Side{Jingle, SIP} {
+			_, silent := h.find(Silent, side)
+			require.False(t, silent)
+		}
+	}
+}
+
+// A peer that sends our packets back is no collision of sources each time.
+func TestEcho(t *testing.T) {
+	r := newTestRelay(t, nil)
+	_, _, a, b := plainCall(t, r, codecs(pcmu), codecs(pcmu))
+	sources := map[uint32]bool{}
+	for range 20 {
+		a.frame(0, []byte{1})
+		got, err := b.next(patience)
+		require.NoError(t, err)
+		sources[got.SSRC] = true
+		b.ssrc, b.seq, b.ts = got.SSRC, got.SequenceNumber, got.Timestamp
+		b.frame(0, got.Payload)
+		_, err = a.next(patience)
+		require.NoError(t, err)
+	}
+	require.LessOrEqual(t, len(sources), 2)
+}

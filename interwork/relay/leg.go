@@ -20,6 +20,7 @@ type leg struct {
 	actions   [128]action // what to do with the peer's packets, by payload type
 
 	heard      bool
+	collided   bool      // our stream was given another source once
 	silentFrom time.Time // nothing came since; zero: nobody waits
 	told       bool      // that it is silent
 
@@ -198,7 +199,8 @@ func (l *leg) receive(b []byte, pt uint8, payload int, w *writer) {
 		l.heard = true
 		l.s.events.add(Event{Kind: Heard, Side: l.side, Stream: l.stream})
 	}
-	if ssrc == l.tx.ssrc {
+	if ssrc == l.tx.ssrc && !l.collided {
+		l.collided = true // once: a peer that sends our own packets back is an echo, no collision
 		l.collide(w)
 	}
 	o := l.other()
@@ -295,7 +297,7 @@ func (l *leg) tend(now time.Time) {
 		l.reportAt = now.Add(reportInterval(false))
 		l.report(now)
 	}
-	if !l.talks() {
+	if l.silentFrom.IsZero() || !l.talks() {
 		l.silentFrom, l.told = now, false
 		return
 	}
