@@ -92,6 +92,20 @@ func (d *devices) available(p *xmpp.Presence) {
 	d.mu.Unlock()
 	if ask {
 		d.ask(p.From, p.To, caps)
+		return
+	}
+	d.announce(p.From)
+}
+
+// announce lets calls that wait for a user know that another device can take them.
+func (d *devices) announce(full xmpp.JID) {
+	if !d.c.has(full) {
+		return
+	}
+	for _, j := range d.direct(full) {
+		for _, a := range d.c.callsOf(j) {
+			a.post(call.Available{JID: j})
+		}
 	}
 }
 
@@ -143,7 +157,9 @@ func (d *devices) ask(to, from xmpp.JID, caps disco.Caps) {
 		}
 		if err := d.cache.Put(caps, info); err != nil {
 			g.log.Debug().Err(err).Stringer("jid", to).Msg("capabilities not kept")
+			return
 		}
+		d.announce(to)
 	})
 }
 
@@ -165,15 +181,27 @@ func (d *devices) direct(user xmpp.JID) []xmpp.JID {
 	return list
 }
 
-// unavailable tells the calls of a user that one of her resources is gone.
-func (c *calls) unavailable(j xmpp.JID) {
+// has tells whether a user has calls.
+func (c *calls) has(user xmpp.JID) bool {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.byUser[user.Bare().String()]) > 0
+}
+
+// callsOf are the calls of a user.
+func (c *calls) callsOf(user xmpp.JID) []*actor {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	var list []*actor
-	for a := range c.byUser[j.Bare().String()] {
+	for a := range c.byUser[user.Bare().String()] {
 		list = append(list, a)
 	}
-	c.mu.Unlock()
-	for _, a := range list {
+	return list
+}
+
+// unavailable tells the calls of a user that one of her resources is gone.
+func (c *calls) unavailable(j xmpp.JID) {
+	for _, a := range c.callsOf(j) {
 		a.post(call.Unavailable{JID: j})
 	}
 }

@@ -124,6 +124,8 @@ func (c *Call) Handle(in Input) {
 		c.received(in.From)
 	case MessageBounced:
 		c.bounced(in)
+	case Available:
+		c.available(in.JID)
 	case Unavailable:
 		c.unavailable(in.JID)
 	case MediaHappened:

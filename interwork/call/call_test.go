@@ -317,6 +317,18 @@ func TestMixedDevices(t *testing.T) {
 		"leg reject 603", "recorded decline by xmpp")
 }
 
+// A device comes while he waits.
+func TestDeviceComesLate(t *testing.T) {
+	w := newWorld(t, SIPToXMPP)
+	l := w.leg("leg")
+	w.quiet(InviteReceived{Leg: l, Offer: []byte(pcma)})
+	w.do(Available{JID: miraGajim}, "jingle session-initiate to gajim")
+	w.do(Available{JID: miraGajim})
+	w.answer(nil)
+	w.do(w.from(miraGajim, accept("id-2")), "result", "message retract to all cancel (answered elsewhere)", "leg accept PCMA RTP/AVP sendrecv")
+	w.do(Available{JID: miraDesk})
+}
+
 // A client that takes no proposals speaks for her when no other shows up.
 func TestOnlyDirectDeviceRefuses(t *testing.T) {
 	w := newWorld(t, SIPToXMPP)

@@ -37,6 +37,9 @@ type StanzaReceived struct {
 // Unavailable: one of her resources went offline (full JID), or she is no more (bare JID).
 type Unavailable struct{ JID xmpp.JID }
 
+// Available: one of her resources came that takes calls and no proposals.
+type Available struct{ JID xmpp.JID }
+
 // InviteReceived: his INVITE. Offer is nil when it has none.
 type InviteReceived struct {
 	Leg   Leg
@@ -153,6 +156,7 @@ func (ReceiptReceived) isInput()  {}
 func (MessageBounced) isInput()   {}
 func (StanzaReceived) isInput()   {}
 func (Unavailable) isInput()      {}
+func (Available) isInput()        {}
 func (InviteReceived) isInput()   {}
 func (Dialling) isInput()         {}
 func (Dialled) isInput()          {}

@@ -86,6 +86,30 @@ func (c *Call) propose() {
 	c.checkRefused()
 }
 
+// available invites a device that came while he waits.
+func (c *Call) available(j xmpp.JID) {
+	if c.state != Calling && c.state != Alerting || c.proposal == notProposed || !c.target.IsBare() && c.target != j {
+		return
+	}
+	direct := 0
+	for _, b := range c.branches {
+		if b.jid == j {
+			return
+		}
+		if b.session != nil {
+			direct++
+		}
+	}
+	if direct >= c.set.Devices {
+		return
+	}
+	b := &branch{jid: j, sid: c.ports.NewID()}
+	c.branches = append(c.branches, b)
+	if !c.invite1(b) {
+		b.over = true
+	}
+}
+
 // byProposal is the session that our proposal became, or will become.
 func (c *Call) byProposal() *branch {
 	if c.proposal == notProposed || len(c.branches) == 0 || c.rec.Direction != SIPToXMPP {

@@ -122,6 +122,7 @@ func TestAnyOrder(t *testing.T) {
 				do(TimerFired{Timer(rapid.IntRange(1, int(Timers)-1).Draw(rt, "timer"))})
 			case 17:
 				do(Unavailable{JID: from.Draw(rt, "from")})
+				do(Available{JID: from.Draw(rt, "available")})
 			case 18:
 				if alive {
 					do(LegReferred{Leg: l, Target: sip.URI{Scheme: "sip", User: "boss", Host: "sip.example"}})

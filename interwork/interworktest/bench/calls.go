@@ -267,7 +267,7 @@ func transcodings(ctx context.Context, dir, binary string, o callOptions) error 
 	if err != nil {
 		return err
 	}
-	fmt.Printf("Calls with sound that is transcoded, 20 ms both ways.\n\n")
+	fmt.Printf("Calls with sound that is transcoded, 20 ms both ways; the delay is that of a tone from Opus to PCMU, with the jitter buffer.\n\n")
 	mediaHead()
 	at := []int{50, 100}
 	if o.at > 0 {
@@ -344,12 +344,8 @@ func conversations(ctx context.Context, dir, binary string, n int, kind callKind
 		return err
 	}
 	each := func(a, b int64) float64 { return float64(b-a) / float64(len(calls)) }
-	p50, p99 := "–", "–" // transcoded sound does not say when it was sent
-	if said == nil {
-		p50, p99 = short(t.p50), short(t.p99)
-	}
 	fmt.Printf("| %s | %d | %.0f | %d (%.3f %%) | %s | %s | %.2f cores | %s | %.0f kB | %.0f kB | %.1f | %.1f | %s |\n", mediaName(kind), len(calls),
-		float64(t.sent)/elapsed.Seconds(), t.sent-t.received, 100*float64(t.sent-t.received)/float64(t.sent), p50, p99,
+		float64(t.sent)/elapsed.Seconds(), t.sent-t.received, 100*float64(t.sent-t.received)/float64(t.sent), short(t.p50), short(t.p99),
 		(after-before).Seconds()/elapsed.Seconds(), short((after-before)/time.Duration(t.sent)), each(empty.rss, full.rss)/1000, each(empty.heap, full.heap)/1000,
 		each(int64(empty.goroutines), int64(full.goroutines)), each(int64(empty.files), int64(full.files)), short(t.late))
 	if said != nil && t.loud < t.received/4 {

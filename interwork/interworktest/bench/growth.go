@@ -8,7 +8,7 @@ import (
 
 // What may be left of many calls: a connection of the console, a timer that runs.
 const (
-	spareGoroutines = 8
+	spareGoroutines = 40 // 32 of them are workers of the gateway that wait for the next job
 	spareFiles      = 4
 	// longTail is how long the gateway keeps something of a call that ended: sessions and
 	// SIP transactions for 32 s, ports for 20 s.

@@ -18,6 +18,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -69,6 +70,8 @@ func main() {
 	list := loads(*only, *transport, *window, *rate, *n)
 	var err error
 	switch {
+	case *length < time.Second:
+		err = errors.New("-for is a second at least")
 	case *calls != "":
 		list = nil
 		o.modes, err = parseModes(*calls)
@@ -124,12 +127,10 @@ func run(ctx context.Context, list []load, o callOptions, binary, postgres, prof
 	}
 	fmt.Printf("%s, %d CPUs, %s/%s; the gateway, both peers and the load share them\n\n", runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	if len(list) > 0 {
-		if err := messages(ctx, list, dir, binary, postgres, profile); err != nil {
-			return err
-		}
+		err = messages(ctx, list, dir, binary, postgres, profile)
 		fmt.Println()
 	}
-	return runCalls(ctx, dir, binary, o)
+	return errors.Join(err, runCalls(ctx, dir, binary, o))
 }
 
 func messages(ctx context.Context, list []load, dir, binary, postgres, profile string) error {

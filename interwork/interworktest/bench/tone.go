@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/thesyncim/gopus"
 )
@@ -25,8 +26,14 @@ func (s *sound) fill(pcm []int16, at, rate int) {
 	}
 }
 
-// sounds is a second of it as packets of 20 ms.
-type sounds struct{ opus, pcmu [][]byte }
+// sounds is a second of it as packets of 20 ms. probe is silence with one burst of a tone,
+// which shows how long sound is under way.
+type sounds struct{ opus, pcmu, probe [][]byte }
+
+const (
+	soundFrames = 50
+	burstAt     = 40 // frame of probe with which the tone begins
+)
 
 func newSounds() (sounds, error) {
 	e, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: 48000, Channels: 1, Application: gopus.ApplicationVoIP})
@@ -36,7 +43,7 @@ func newSounds() (sounds, error) {
 	var out sounds
 	var s sound
 	wide, narrow, packet := make([]int16, opusFrame), make([]int16, g711Frame), make([]byte, 1500)
-	for f := range 50 {
+	for f := range soundFrames {
 		s.fill(wide, f*opusFrame, 48000)
 		n, err := e.EncodeInt16(wide, packet)
 		if err != nil {
@@ -50,7 +57,26 @@ func newSounds() (sounds, error) {
 		}
 		out.pcmu = append(out.pcmu, p)
 	}
+	e.Reset()
+	for f := range soundFrames {
+		for i := range wide {
+			wide[i] = 0
+			if f >= burstAt {
+				wide[i] = int16(12000 * math.Cos(2*math.Pi*1000*float64(i)/48000)) // loud from the first sample
+			}
+		}
+		n, err := e.EncodeInt16(wide, packet)
+		if err != nil {
+			return sounds{}, fmt.Errorf("opus: %w", err)
+		}
+		out.probe = append(out.probe, append([]byte(nil), packet[:n]...))
+	}
 	return out, nil
+}
+
+// loudFrom is where a payload of PCMU becomes loud, -1 when it is silence.
+func loudFrom(payload []byte) int {
+	return slices.IndexFunc(payload, func(b byte) bool { return ^b>>4&7 >= 4 })
 }
 
 // muLaw is ITU-T G.711 §3.2 in the well-known form with 14 bits.

@@ -45,6 +45,7 @@ type stream struct {
 	n      int
 	buf    []byte
 	sealed []byte
+	burst  *atomic.Int64 // of a probe: when the tone was sent last
 }
 
 func newStream(k *socket, to *target, out *srtp.Context, ssrc uint32, frames [][]byte) *stream {
@@ -65,6 +66,9 @@ func (s *stream) send(stamped bool) {
 	binary.BigEndian.PutUint32(b[4:], uint32(s.n)*s.step)
 	binary.BigEndian.PutUint32(b[8:], s.ssrc)
 	if s.frames != nil {
+		if s.burst != nil && s.n%len(s.frames) == burstAt {
+			s.burst.Store(time.Now().UnixNano())
+		}
 		b = append(b, s.frames[s.n%len(s.frames)]...)
 	} else {
 		b = b[:rtpHeader+g711Frame]
@@ -96,8 +100,10 @@ type heard struct {
 	broken    int // packets that do not decrypt
 }
 
-// listen takes what one end receives.
-func (h *heard) listen(t *tap, in *srtp.Context) {
+// listen takes what one end receives; it takes times by the bursts of a probe, when that
+// is given.
+func (h *heard) listen(t *tap, in *srtp.Context, burst *atomic.Int64) {
+	quiet := 0
 	plain := make([]byte, 0, 1600)
 	t.open(func(b []byte, at int64) {
 		if len(b) < rtpHeader || b[1] >= 192 && b[1] <= 223 { // RFC 5761 §4
@@ -114,7 +120,25 @@ func (h *heard) listen(t *tap, in *srtp.Context) {
 			b = opened
 		}
 		h.packet(b, at)
+		if burst == nil {
+			return
+		}
+		if from := loudFrom(b[rtpHeader:]); from < 0 {
+			quiet++
+		} else if quiet >= burstAt/2 {
+			quiet = 0
+			h.burst(at + int64(from)*int64(time.Second)/8000 - burst.Load())
+		}
 	})
+}
+
+// burst notes how long a tone was under way.
+func (h *heard) burst(took int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.from > 0 && h.to == 0 {
+		h.delays = append(h.delays, took)
+	}
 }
 
 func (h *heard) packet(b []byte, at int64) {
@@ -144,7 +168,7 @@ func loud(pt byte, payload []byte) bool {
 	if pt == opusType {
 		return len(payload) > 20
 	}
-	return slices.ContainsFunc(payload, func(b byte) bool { return ^b>>4&7 >= 4 })
+	return loudFrom(payload) >= 0
 }
 
 // talk is what came of a load of media.
@@ -154,18 +178,24 @@ type talk struct {
 	p50, p99, late         time.Duration // late: how far the load itself was behind, 99 of 100
 }
 
+// probes is how many calls measure how long transcoded sound is under way.
+const probes = 8
+
 // conversation sends from all ends of calls that stand for a while and counts what
 // arrives. said is for calls that are transcoded. before and after are called around the part that counts.
 func conversation(ctx context.Context, calls []*placedCall, length time.Duration, said *sounds, before, after func()) talk {
 	h := &heard{transcode: said != nil, delays: make([]int64, 0, 2*50*len(calls)*int(length/time.Second+1))}
 	streams := make([]*stream, 0, 2*len(calls))
 	for i, c := range calls {
-		h.listen(&c.client.rtp, c.client.in)
-		h.listen(&c.phone.rtp, c.phone.in)
 		hers, his := newStream(c.client.k, c.client.to, c.client.out, uint32(2*i+1), nil), newStream(c.phone.k, c.phone.to, c.phone.out, uint32(2*i+2), nil)
 		if said != nil {
 			hers.opus().frames, his.frames = said.opus, said.pcmu
+			if i < probes {
+				hers.frames, hers.burst = said.probe, new(atomic.Int64)
+			}
 		}
+		h.listen(&c.client.rtp, c.client.in, nil)
+		h.listen(&c.phone.rtp, c.phone.in, hers.burst)
 		streams = append(streams, hers, his)
 	}
 	const warm = time.Second

@@ -2,7 +2,9 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/stoxgate/stoxgate/interwork/relay"
 	"github.com/stoxgate/stoxgate/jingle"
@@ -16,6 +18,7 @@ import (
 const (
 	miraSings = 440
 	ottoSings = 1000
+	maxTries  = 3 // at a tone that both hear undisturbed
 )
 
 // calls are the scenes with sound.
@@ -245,9 +248,24 @@ func (d *demo) sing(ctx context.Context, m *client, phone *voice, description []
 	}
 	media := s.Effective(0)
 	phone.to = media.Address()
-	atPhone, atMira, err := talk(ctx, m.voice, phone, miraSings, ottoSings)
-	if err != nil {
-		return err
+	var atPhone, atMira sound
+	for tries := 1; ; tries++ {
+		var lag time.Duration
+		if atPhone, atMira, lag, err = talk(ctx, m.voice, phone, miraSings, ottoSings); err != nil {
+			return err
+		}
+		err = errors.Join(good.check(atPhone, miraSings), good.check(atMira, ottoSings))
+		if err == nil {
+			break
+		}
+		if tries < maxTries {
+			continue
+		}
+		if lag < frame || rough.check(atPhone, miraSings) != nil || rough.check(atMira, ottoSings) != nil {
+			return err
+		}
+		d.say("this machine is busy: packets were sent up to %s late, and the sound is as good as that", lag.Round(time.Millisecond))
+		break
 	}
 	d.say("otto hears mira: %s (of %d Hz at %.1f dBFS in %s)", atPhone, miraSings, toneLevel, m.voice.codec.Name)
 	d.say("mira hears otto: %s (of %d Hz at %.1f dBFS in %s)", atMira, ottoSings, toneLevel, phone.codec.Name)

@@ -43,7 +43,7 @@ const (
 	sipDomain  = "sip.harbor.example"
 	xmppDomain = "chat.harbor.example"
 	password   = "lighthouse"
-	stepLimit  = 10 * time.Second // bounds every step
+	stepLimit  = 30 * time.Second // bounds every step
 )
 
 // ErrStep is wrapped when a step did not go as it should.
