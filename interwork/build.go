@@ -25,6 +25,7 @@ func (g *Gateway) build(ctx context.Context) error {
 	g.flows.init()
 	g.caps = newCapsCache()
 	g.pairs = newPairs(g)
+	g.loads.limit, g.loads.wg = loadsAtOnce, &g.work
 	g.receipts = &receipts{store: g.store}
 
 	link, err := component.New(g.cfg.XMPP, g)

@@ -87,6 +87,7 @@ type Gateway struct {
 	gates        *gates
 	seeder       *seeder
 	calls        callStates
+	loads        taskQueue
 	winfo        *winfo
 	lists        *lists
 	table        *identity.Table

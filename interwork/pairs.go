@@ -54,9 +54,9 @@ type pair struct {
 	g             *Gateway
 	key           pairKey
 	box           *mailbox[any]
-	uri           sip.URI  // of the AOR
-	contact       xmpp.JID // that stands for it
-	chat          *chat.Pair
+	uri           sip.URI    // of the AOR
+	contact       xmpp.JID   // that stands for it
+	chat          *chat.Pair // nil until something is written: most pairs only watch
 	presence      *presence.Pair
 	presenceTimer *time.Timer
 	timers        [chat.Timers]*time.Timer
@@ -124,20 +124,24 @@ func (g *Gateway) newPair(k pairKey) *pair {
 		p.box.post(presence.CallChanged{User: true, Busy: user})
 		p.box.post(presence.CallChanged{Busy: aor})
 	}
-	p.chat = chat.NewPair(&g.chatSettings, p, func(e chat.Event) { p.box.post(e) }, time.Now)
 	return p
 }
 
 func (p *pair) handle(e any) {
 	switch e := e.(type) {
 	case chat.Event:
+		if p.chat == nil {
+			p.chat = chat.NewPair(&p.g.chatSettings, p, func(e chat.Event) { p.box.post(e) }, time.Now)
+		}
 		p.chat.Handle(e)
 	case presence.Event:
 		p.presence.Handle(e)
 	default:
 		panic("interwork: unknown event of a pair")
 	}
-	p.kept.Store(int32(p.chat.Kept()))
+	if p.chat != nil {
+		p.kept.Store(int32(p.chat.Kept()))
+	}
 	p.watches.Store(!p.presence.Idle())
 	p.used.Store(time.Now().UnixNano())
 }
@@ -209,7 +213,7 @@ func (ps *pairs) close() {
 	}
 }
 
-func (p *pair) idle() bool { return p.chat.Idle() && p.presence.Idle() }
+func (p *pair) idle() bool { return (p.chat == nil || p.chat.Idle()) && p.presence.Idle() }
 
 func (p *pair) stopTimers() {
 	if p.presenceTimer != nil {

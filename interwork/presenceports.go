@@ -160,7 +160,7 @@ func (p presencePorts) Watched(s watcherinfo.Status, e watcherinfo.Event) {
 
 // Load implements presence.Ports.
 func (p presencePorts) Load(loaded func(presence.Record, error)) {
-	p.g.work.Go(func() {
+	p.g.loads.add(func() {
 		row, _, err := p.g.store.Authorisation(p.g.workCtx, p.key.jid.String(), p.key.aor)
 		loaded(recordOf(row), err)
 	})

@@ -5,6 +5,11 @@
 //
 //	go run ./interwork/interworktest/bench            # all loads
 //	go run ./interwork/interworktest/bench -only x2s -window 32 -n 100000
+//
+// With the argument presence it measures subscriptions instead: memory of each, the time
+// of a restart, and a fan-out of NOTIFYs.
+//
+//	go run ./interwork/interworktest/bench -n 100000 presence
 package main
 
 import (
@@ -51,6 +56,15 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if flag.Arg(0) == "presence" {
+		if err := prepared(ctx, *binary, func(dir, binary string) error {
+			return presenceBench(ctx, *n, dir, binary, *postgres, *profile)
+		}); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(ctx, loads(*only, *transport, *window, *rate, *n), *binary, *postgres, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -81,7 +95,8 @@ func loads(only, transport string, window, rate, n int) (list []load) {
 	return list
 }
 
-func run(ctx context.Context, list []load, binary, postgres, profile string) error {
+// prepared gives f a folder and a gateway.
+func prepared(ctx context.Context, binary string, f func(dir, binary string) error) error {
 	dir, err := os.MkdirTemp("", "stoxgate-bench-")
 	if err != nil {
 		return err
@@ -95,6 +110,16 @@ func run(ctx context.Context, list []load, binary, postgres, profile string) err
 			return fmt.Errorf("building the gateway: %w", err)
 		}
 	}
+	return f(dir, binary)
+}
+
+func run(ctx context.Context, list []load, binary, postgres, profile string) error {
+	return prepared(ctx, binary, func(dir, binary string) error {
+		return runAll(ctx, list, dir, binary, postgres, profile)
+	})
+}
+
+func runAll(ctx context.Context, list []load, dir, binary, postgres, profile string) error {
 	fmt.Printf("%s, %d CPUs, %s/%s; the gateway, both peers and the load share them\n\n", runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	fmt.Printf("| load | messages | msg/s | p50 | p99 | CPU/message | lost | twice | refused | RSS |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	failed := 0
