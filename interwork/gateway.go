@@ -104,7 +104,8 @@ type Gateway struct {
 	lightSeq     atomic.Uint64
 	flows        flowIDs
 
-	work     sync.WaitGroup // goroutines that wait for the wire
+	crew     *crew          // runs the actors
+	work     sync.WaitGroup // what waits for the wire
 	workCtx  context.Context
 	stopWork context.CancelFunc
 	draining atomic.Bool
@@ -146,6 +147,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		sendSlots: make(chan struct{}, maxTransactions), started: time.Now(),
 		chatSettings: chat.Settings{KeepFor: cfg.KeepFor, RefuseOffline: cfg.RefuseOffline, QueueLimit: 256},
 		metrics:      newMetrics(cfg.Metrics),
+		crew:         newCrew(),
 	}
 	g.linkSince.Store(g.started.UnixNano())
 	g.lightSeq.Store(uint64(time.Now().UnixNano()))
@@ -235,6 +237,7 @@ func (g *Gateway) shutdown() {
 	}
 	g.work.Wait()
 	g.pairs.close()
+	g.crew.close()
 }
 
 // restore puts what the outbox holds back into the pairs.

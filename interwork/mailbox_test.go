@@ -10,7 +10,7 @@ import (
 func TestMailboxKeepsOrderAndOneHandler(t *testing.T) {
 	var wg sync.WaitGroup
 	var got []int // written by the actor only; the race detector would see a second handler
-	m := newMailbox(1000, &wg, func(i int) { got = append(got, i) })
+	m := newMailbox(1000, &wg, run, func(i int) { got = append(got, i) })
 	for i := range 500 {
 		require.True(t, m.offer(i))
 	}
@@ -25,7 +25,7 @@ func TestMailboxRefusesTheWireButNotItself(t *testing.T) {
 	var wg sync.WaitGroup
 	entered, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	m := newMailbox(2, &wg, func(int) {
+	m := newMailbox(2, &wg, run, func(int) {
 		once.Do(func() { close(entered) })
 		<-release
 	})
@@ -41,3 +41,6 @@ func TestMailboxRefusesTheWireButNotItself(t *testing.T) {
 	require.True(t, m.closeIf(func() bool { return true }))
 	require.False(t, m.post(5), "closed")
 }
+
+// run gives every job a goroutine.
+func run(job func()) { go job() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -74,56 +75,72 @@ func (p *pair) Send(flow string, to xmpp.JID, req *sip.Request, answered func(*c
 	g := p.g
 	g.metrics.underWay.Add(1)
 	g.work.Add(1)
-	go func() {
-		defer g.work.Done()
-		defer g.metrics.underWay.Add(-1)
-		select {
-		case g.sendSlots <- struct{}{}:
-			defer func() { <-g.sendSlots }()
-		case <-g.workCtx.Done():
-			return // shutting down: the outbox has it
+	done := func(c *cause.Cause) {
+		<-g.sendSlots
+		g.metrics.underWay.Add(-1)
+		if g.workCtx.Err() == nil { // else shutting down: the outbox has it
+			answered(c)
 		}
-		c := g.request(g.workCtx, flow, p.key.jid, to, req)
-		if g.workCtx.Err() != nil {
+		g.work.Done()
+	}
+	uri := sip.RequestURI(req)
+	select {
+	case g.sendSlots <- struct{}{}:
+		if hops, c, ok := g.waysAtHand(uri, p.key.jid); ok {
+			g.fork(flow, uri, req, onlyResource(hops, to), c, done)
 			return
 		}
-		answered(c)
-	}()
+		g.crew.run(func() {
+			hops, c := g.waysTo(g.workCtx, uri, p.key.jid)
+			g.fork(flow, uri, req, onlyResource(hops, to), c, done)
+		})
+	default:
+		g.crew.run(func() {
+			g.sendSlots <- struct{}{} // every transaction ends, so one becomes free
+			hops, c := g.waysTo(g.workCtx, uri, p.key.jid)
+			g.fork(flow, uri, req, onlyResource(hops, to), c, done)
+		})
+	}
 }
 
-// request sends req to every way to its user and gives nil when one of them took it.
-func (g *Gateway) request(ctx context.Context, flow string, from, to xmpp.JID, req *sip.Request) *cause.Cause {
-	uri := sip.RequestURI(req)
-	hops, c := g.waysTo(ctx, uri, from)
-	if c != nil {
-		return c
+// fork sends req on every way and gives nil when one of them took it. c, if set, is
+// why there is none.
+func (g *Gateway) fork(flow string, uri sip.URI, req *sip.Request, hops []hop, c *cause.Cause, done func(*cause.Cause)) {
+	switch {
+	case c != nil:
+		done(c)
+		return
+	case len(hops) == 1:
+		g.sendHop(flow, uri, req, hops[0], done)
+		return
 	}
-	hops = onlyResource(hops, to)
-	if len(hops) == 1 {
-		return g.requestHop(ctx, flow, uri, req, hops[0])
-	}
-	results := make(chan *cause.Cause, len(hops))
+	var (
+		mu   sync.Mutex
+		left = len(hops)
+		best *cause.Cause
+		took bool
+	)
 	for _, h := range hops {
-		g.work.Add(1)
-		go func() {
-			defer g.work.Done()
-			results <- g.requestHop(ctx, flow, uri, req.Clone(), h)
-		}()
+		g.sendHop(flow, uri, req.Clone(), h, func(c *cause.Cause) {
+			mu.Lock()
+			switch {
+			case c == nil:
+				took = true
+			case best == nil || better(c.Status(), best.Status()):
+				best = c
+			}
+			left--
+			last := left == 0
+			mu.Unlock()
+			switch {
+			case !last:
+			case took:
+				done(nil)
+			default:
+				done(best)
+			}
+		})
 	}
-	var best *cause.Cause
-	took := false
-	for range hops {
-		switch c := <-results; {
-		case c == nil:
-			took = true
-		case best == nil || better(c.Status(), best.Status()):
-			best = c
-		}
-	}
-	if took {
-		return nil
-	}
-	return best
 }
 
 // better orders final responses of a fork (RFC 3261 §16.7 step 6): 6xx first, then the
@@ -138,10 +155,20 @@ func better(a, b sip.Status) bool {
 	return a.Code != 408 && b.Code == 408
 }
 
-// waysTo finds the next hops, asking ENUM first where a number has no phone of ours.
+// waysAtHand finds the next hops in memory; false means that ENUM is to be asked first,
+// for a number that has no phone of ours.
+func (g *Gateway) waysAtHand(uri sip.URI, from xmpp.JID) ([]hop, *cause.Cause, bool) {
+	if g.cfg.ENUM != nil && numberOf(uri) != "" && len(g.Hops(uri)) == 0 {
+		return nil, nil, false
+	}
+	hops, c := g.router.hops(uri, from)
+	return hops, c, true
+}
+
+// waysTo finds the next hops and may wait for the DNS.
 func (g *Gateway) waysTo(ctx context.Context, uri sip.URI, from xmpp.JID) ([]hop, *cause.Cause) {
-	if g.cfg.ENUM == nil || numberOf(uri) == "" || len(g.Hops(uri)) > 0 {
-		return g.router.hops(uri, from)
+	if hops, c, ok := g.waysAtHand(uri, from); ok {
+		return hops, c
 	}
 	target, ok, err := g.addresses.LookupNumber(ctx, uri)
 	switch {
@@ -176,45 +203,53 @@ func onlyResource(hops []hop, to xmpp.JID) []hop {
 	return hops // a resource that no phone has: the user is meant
 }
 
-// requestHop sends req to one device, over its other flows when the first one is gone
+// sendHop sends req to one device, over its other flows when the first one is gone
 // (RFC 5626 §5.3).
-func (g *Gateway) requestHop(ctx context.Context, flow string, aor sip.URI, req *sip.Request, h hop) *cause.Cause {
-	c := g.requestOnce(ctx, flow, aor, req, h)
-	for _, other := range h.others {
-		if c == nil || c.Status().Code != 430 && !errors.Is(c, ua.ErrTransport) {
-			break
-		}
-		c = g.requestOnce(ctx, flow, aor, req, other)
+func (g *Gateway) sendHop(flow string, aor sip.URI, req *sip.Request, h hop, done func(*cause.Cause)) {
+	if len(h.others) == 0 {
+		g.sendOnce(flow, aor, req, h, done)
+		return
 	}
-	return c
+	next := h.others[0]
+	next.others = h.others[1:]
+	g.sendOnce(flow, aor, req, h, func(c *cause.Cause) {
+		if c == nil || c.Status().Code != 430 && !errors.Is(c, ua.ErrTransport) {
+			done(c)
+			return
+		}
+		g.sendHop(flow, aor, req, next, done)
+	})
 }
 
-func (g *Gateway) requestOnce(ctx context.Context, flow string, aor sip.URI, req *sip.Request, h hop) *cause.Cause {
+func (g *Gateway) sendOnce(flow string, aor sip.URI, req *sip.Request, h hop, done func(*cause.Cause)) {
 	req.Recipient = h.ruri.Lib()
 	journaled := g.journal.Enabled()
-	lane := aor.String()
 	if journaled {
 		g.journal.Add(journal.Entry{
-			Flow: flow, From: journal.Gateway, To: lane, Protocol: journal.SIP, Summary: string(req.Method), Raw: rawRequest(req),
+			Flow: flow, From: journal.Gateway, To: aor.String(), Protocol: journal.SIP, Summary: string(req.Method), Raw: rawRequest(req),
 		})
 	}
-	res, err := g.ua.Do(ctx, req, h.target)
-	if err != nil {
-		c := requestFailure(err)
-		if journaled {
-			g.journal.Add(journal.Entry{Flow: flow, From: lane, To: journal.Gateway, Protocol: journal.SIP, Summary: c.Label(), Note: err.Error()})
+	g.ua.Send(g.workCtx, req, h.target, func(res *sip.Response, err error) {
+		var c *cause.Cause
+		answer := journal.Entry{Flow: flow, To: journal.Gateway, Protocol: journal.SIP}
+		switch {
+		case err != nil:
+			c = requestFailure(err)
+			answer.Summary, answer.Note = c.Label(), err.Error()
+		default:
+			if res.StatusCode/100 != 2 {
+				c = cause.FromStatus(sip.StatusOf(res))
+			}
+			if journaled {
+				answer.Summary = strconv.Itoa(res.StatusCode) + " " + res.Reason
+			}
 		}
-		return c
-	}
-	if journaled {
-		g.journal.Add(journal.Entry{
-			Flow: flow, From: lane, To: journal.Gateway, Protocol: journal.SIP, Summary: strconv.Itoa(res.StatusCode) + " " + res.Reason,
-		})
-	}
-	if res.StatusCode/100 == 2 {
-		return nil
-	}
-	return cause.FromStatus(sip.StatusOf(res))
+		if journaled {
+			answer.From = aor.String()
+			g.journal.Add(answer)
+		}
+		done(c)
+	})
 }
 
 func requestFailure(err error) *cause.Cause {
@@ -249,20 +284,39 @@ func (p *pair) Deliver(flow string, m *xmpp.Message, done func(chat.Verdict, *xm
 	}, late)
 }
 
+// outboxPatience is how long a message on its way to SIP may be answered before it is
+// written to the disk. A peer that is well answers in less; a process that is killed
+// loses what came in so shortly before and was not received either.
+const outboxPatience = 5 * time.Millisecond
+
 // Store implements chat.Ports.
-func (p *pair) Store(d chat.Direction, flow string, payload []byte, expires time.Time, committed func(int64, error)) error {
-	g := p.g
-	g.metrics.underWay.Add(1)
-	err := g.store.Append(store.OutboxEntry{
-		Direction: string(d), Pair: p.key.String(), Flow: flow, Payload: payload, Created: time.Now(), Expires: expires,
-	}, func(seq int64, err error) {
-		g.metrics.underWay.Add(-1)
-		committed(seq, err)
-	})
-	if err != nil {
-		g.metrics.underWay.Add(-1)
+func (p *pair) Store(d chat.Direction, flow string, payload []byte, expires time.Time, committed func(int64, error)) (int64, error) {
+	patience := time.Duration(0)
+	if d == chat.XMPPToSIP {
+		patience = outboxPatience
+	} else {
+		p.g.metrics.underWay.Add(1) // its sender waits
 	}
-	return err
+	seq, err := p.g.store.AppendWithin(store.OutboxEntry{
+		Direction: string(d), Pair: p.key.String(), Flow: flow, Payload: payload, Created: time.Now(), Expires: expires,
+	}, patience, func(seq int64, err error) {
+		if d == chat.SIPToXMPP {
+			p.g.metrics.underWay.Add(-1)
+		}
+		// Not here: the writer has the next commit to do.
+		p.box.post(stored{committed, seq, err})
+	})
+	if err != nil && d == chat.SIPToXMPP {
+		p.g.metrics.underWay.Add(-1)
+	}
+	return seq, err
+}
+
+// stored is the result of Store on its way into the actor.
+type stored struct {
+	committed func(int64, error)
+	seq       int64
+	err       error
 }
 
 // Forget implements chat.Ports.

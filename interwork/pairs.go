@@ -89,32 +89,49 @@ func (ps *pairs) shard(k pairKey) *struct {
 
 // offer gives the pair an event from the wire; false means that its inbox is full.
 func (ps *pairs) offer(k pairKey, e any) bool {
-	return ps.put(k, e, (*mailbox[any]).offer)
+	p, taken, mine := ps.claim(k, e, pairInbox)
+	if mine {
+		ps.g.crew.run(p.box.work)
+	}
+	return taken
+}
+
+// offerHere is offer for a goroutine that may do the pair's work itself.
+func (ps *pairs) offerHere(k pairKey, e any) bool {
+	p, taken, mine := ps.claim(k, e, pairInbox)
+	if mine {
+		p.box.turn()
+	}
+	return taken
 }
 
 // post gives the pair an event that must not be refused.
 func (ps *pairs) post(k pairKey, e any) {
-	ps.put(k, e, (*mailbox[any]).post)
+	if p, _, mine := ps.claim(k, e, 0); mine {
+		ps.g.crew.run(p.box.work)
+	}
 }
 
-// put holds the shard's lock, so that the sweep cannot close the mailbox in between.
-func (ps *pairs) put(k pairKey, e any, give func(*mailbox[any], any) bool) bool {
+// claim holds the shard's lock, so that the sweep cannot close the mailbox in between.
+func (ps *pairs) claim(k pairKey, e any, limit int) (p *pair, taken, mine bool) {
 	s := ps.shard(k)
 	s.Lock()
 	defer s.Unlock()
-	p := s.m[k]
+	p = s.m[k]
 	if p == nil {
+		k.jid = k.jid.Clone()
 		p = ps.g.newPair(k)
 		s.m[k] = p
 		ps.count.Add(1)
 		ps.index.add(p)
 	}
-	return give(p.box, e)
+	taken, mine = p.box.claim(e, limit)
+	return p, taken, mine
 }
 
 func (g *Gateway) newPair(k pairKey) *pair {
 	p := &pair{g: g, key: k}
-	p.box = newMailbox(pairInbox, &g.pairs.wg, p.handle)
+	p.box = newMailbox(pairInbox, &g.pairs.wg, g.crew.run, p.handle)
 	if uri, err := sip.ParseURI(k.aor); err == nil {
 		p.uri = uri
 		p.contact, _ = g.addresses.CallerToXMPP(uri) // a pair begins with an address that has both forms
@@ -129,9 +146,11 @@ func (g *Gateway) newPair(k pairKey) *pair {
 
 func (p *pair) handle(e any) {
 	switch e := e.(type) {
+	case stored:
+		e.committed(e.seq, e.err) // posts a chat.Event, which comes next
 	case chat.Event:
 		if p.chat == nil {
-			p.chat = chat.NewPair(&p.g.chatSettings, p, func(e chat.Event) { p.box.post(e) }, time.Now)
+			p.chat = chat.NewPair(&p.g.chatSettings, p, func(e chat.Event) { p.box.postHere(e) }, time.Now)
 		}
 		p.chat.Handle(e)
 	case presence.Event:

@@ -53,7 +53,7 @@ func (g *Gateway) sipMessage(in *ua.Inbound) {
 		})
 	}
 	key := newPairKey(to, aor)
-	taken := g.pairs.offer(key, chat.RequestReceived{
+	taken := g.pairs.offerHere(key, chat.RequestReceived{
 		Flow: flow, Request: in.Request,
 		Context: mapping.RequestContext{
 			From: from, To: to, Type: xmpp.MessageType(g.cfg.MessageType), Component: g.self.Domain(),

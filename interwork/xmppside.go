@@ -74,7 +74,11 @@ func (g *Gateway) stanzaMessage(m *xmpp.Message) {
 		})
 	}
 	key := newPairKey(m.From, uri)
-	if !g.pairs.offer(key, chat.StanzaReceived{Flow: flow, Message: m}) {
+	offer := g.pairs.offerHere
+	if len(m.Bodies) == 0 {
+		offer = g.pairs.offer // a receipt is looked up on the disk
+	}
+	if !offer(key, chat.StanzaReceived{Flow: flow, Message: m}) {
 		g.metrics.count(chat.XMPPToSIP, "overloaded")
 		g.refuse(m, cause.Overloaded(nil).StanzaError())
 	}

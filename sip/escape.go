@@ -107,6 +107,24 @@ func appendWire(dst []byte, s string, plain *charset) []byte {
 	return dst
 }
 
+// wireText is appendWire for a string that mostly needs no change.
+func wireText(s string, plain *charset) string {
+	for i := range len(s) {
+		if c := s[i]; !plain[c] && c != '%' {
+			return string(appendWire(nil, s, plain))
+		}
+	}
+	return s
+}
+
+// escapedText is appendEscaped for a string that mostly needs no change.
+func escapedText(s string, plain *charset) string {
+	if all(s, plain) {
+		return s
+	}
+	return string(appendEscaped(nil, s, plain))
+}
+
 func unescape(s string) (string, error) {
 	i := strings.IndexByte(s, '%')
 	if i < 0 {

@@ -261,7 +261,7 @@ func libHeaderParams(p Params) siplib.HeaderParams {
 		default:
 			v = string(appendQuoted(nil, v))
 		}
-		l[i] = siplib.HeaderKV{K: string(appendToken(nil, x.Name)), V: v}
+		l[i] = siplib.HeaderKV{K: keep(x.Name, tokenChars), V: v}
 	}
 	return l
 }

@@ -250,6 +250,14 @@ func appendHost(dst []byte, h string) []byte {
 	return append(dst, keep(h, hostChars)...)
 }
 
+// hostText is appendHost for a host that mostly needs no change.
+func hostText(h string) string {
+	if strings.IndexByte(h, ':') < 0 || h[0] == '[' {
+		return keep(h, hostChars)
+	}
+	return string(appendHost(nil, h))
+}
+
 func keep(s string, set *charset) string {
 	if all(s, set) {
 		return s
@@ -398,23 +406,23 @@ func (u URI) Lib() siplib.Uri {
 	}
 	l = siplib.Uri{
 		Scheme:   u.Scheme,
-		User:     string(appendWire(nil, u.User, userChars)),
-		Password: string(appendWire(nil, u.Password, passwordChars)),
-		Host:     string(appendHost(nil, u.Host)),
+		User:     wireText(u.User, userChars),
+		Password: wireText(u.Password, passwordChars),
+		Host:     hostText(u.Host),
 		Port:     u.Port,
 	}
-	l.UriParams = u.Params.lib(func(s string) string { return string(appendEscaped(nil, s, paramChars)) })
-	l.Headers = u.Headers.lib(func(s string) string { return string(appendEscaped(nil, s, headerChars)) })
+	l.UriParams = u.Params.lib(paramChars)
+	l.Headers = u.Headers.lib(headerChars)
 	return l
 }
 
-func (p Params) lib(esc func(string) string) siplib.HeaderParams {
+func (p Params) lib(plain *charset) siplib.HeaderParams {
 	if len(p) == 0 {
 		return nil
 	}
 	l := make(siplib.HeaderParams, len(p))
 	for i, x := range p {
-		l[i] = siplib.HeaderKV{K: esc(x.Name), V: esc(x.Value)}
+		l[i] = siplib.HeaderKV{K: escapedText(x.Name, plain), V: escapedText(x.Value, plain)}
 	}
 	return l
 }

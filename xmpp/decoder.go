@@ -154,7 +154,11 @@ func (d *Decoder) Next() (*Element, error) {
 		return nil, d.closed(frame)
 	}
 	d.p.reset(frame)
-	e, err := d.p.element()
+	e, ok, err := d.p.quickElement(frame, d.f.elements)
+	if !ok {
+		d.p.reset(frame)
+		e, err = d.p.element()
+	}
 	if errors.Is(err, errOversize) {
 		return nil, d.tooLarge(frame[:d.f.firstTag])
 	}

@@ -40,6 +40,7 @@ type framer struct {
 	// firstTag is the length of the start tag of the element being cut, 0 while unknown. It is what an
 	// oversized element is answered from.
 	firstTag int
+	elements int // in the element that was cut last
 }
 
 func (f *framer) data() []byte { return f.buf[f.start:f.end] }
@@ -158,7 +159,8 @@ func (f *framer) next() ([]byte, error) {
 	if f.buf[f.start] != '<' {
 		return nil, fmt.Errorf("%w: text between stanzas", ErrNotWellFormed)
 	}
-	depth, elements, i := 0, 0, 0
+	f.elements = 0
+	depth, i := 0, 0
 	for {
 		c, err := f.at(i + 1)
 		if err != nil {
@@ -183,7 +185,7 @@ func (f *framer) next() ([]byte, error) {
 			if f.firstTag == 0 {
 				f.firstTag = i
 			}
-			if elements++; elements > f.limits.Children+1 || depth >= f.limits.Depth {
+			if f.elements++; f.elements > f.limits.Children+1 || depth >= f.limits.Depth {
 				return nil, errOversize
 			}
 			if !empty {

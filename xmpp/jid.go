@@ -79,6 +79,12 @@ func (j JID) Domain() string { return j.domain }
 // Resource returns the resourcepart.
 func (j JID) Resource() string { return j.resource }
 
+// Clone returns an equal address with memory of its own: one that was read from a stanza
+// keeps the stanza's.
+func (j JID) Clone() JID {
+	return JID{local: strings.Clone(j.local), domain: strings.Clone(j.domain), resource: strings.Clone(j.resource)}
+}
+
 // Bare returns the address without its resource.
 func (j JID) Bare() JID { return JID{local: j.local, domain: j.domain} }
 

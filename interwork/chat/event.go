@@ -53,7 +53,6 @@ type (
 	outboundEvent struct {
 		out   *outbound
 		event OutboundEvent
-		seq   int64        // OutboundCommitted
 		cause *cause.Cause // the failures
 	}
 	inboundEvent struct {

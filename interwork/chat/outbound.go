@@ -8,9 +8,8 @@ type OutboundState uint8
 const (
 	// OutboundUnknown is the zero value: nothing has been done with the message yet.
 	OutboundUnknown OutboundState = iota
-	// OutboundStoring: the message is on its way into the outbox.
-	OutboundStoring
-	// OutboundQueued: the message is safe and waits for its turn; RFC 3428 §8 allows one pending MESSAGE per pair.
+	// OutboundQueued: the message is on its way into the outbox, or in it, and waits for its turn; RFC 3428 §8
+	// allows one pending MESSAGE per pair.
 	OutboundQueued
 	// OutboundSending: a MESSAGE transaction is under way.
 	OutboundSending
@@ -22,7 +21,7 @@ const (
 	OutboundDone
 )
 
-var outboundStateNames = [...]string{"unknown", "storing", "queued", "sending", "telling", "keeping", "done"}
+var outboundStateNames = [...]string{"unknown", "queued", "sending", "telling", "keeping", "done"}
 
 func (s OutboundState) String() string { return name(outboundStateNames[:], int(s)) }
 
@@ -36,8 +35,6 @@ const (
 	OutboundReceivedLight
 	// OutboundRestored: the message was found in the outbox after a restart.
 	OutboundRestored
-	// OutboundCommitted: the outbox has it on disk.
-	OutboundCommitted
 	// OutboundNotCommitted: the outbox refused it.
 	OutboundNotCommitted
 	// OutboundTurn: no other message of the pair is under way.
@@ -66,7 +63,7 @@ const (
 )
 
 var outboundEventNames = [...]string{
-	"received", "received-light", "restored", "committed", "not-committed", "turn", "unmappable", "nothing",
+	"received", "received-light", "restored", "not-committed", "turn", "unmappable", "nothing",
 	"next",
 	"accepted", "refused", "told", "not-told", "kept", "not-kept",
 }
@@ -93,15 +90,16 @@ var outboundActionNames = [...]string{"none", "store", "send", "forget", "tell",
 
 func (a OutboundAction) String() string { return name(outboundActionNames[:], int(a)) }
 
-// NextOutbound is the life of a message from XMPP. The order of the rules is the
-// promise made in design: safe first, sent second, and every failure told.
+// NextOutbound is the life of a message from XMPP. It goes to the outbox and to its
+// receiver at the same time: a component stream has no acknowledgement to wait for the
+// disk with, so whatever the disk would make later could only be lost more often. What
+// SIP has answered before the outbox gets to writing it is never written.
 //
-//	unknown  --received-->       storing            store
+//	unknown  --received-->       queued             store
 //	unknown  --received-light--> queued             (a chat state is not worth a disk write)
 //	unknown  --restored-->       queued
 //	unknown  --not-committed-->  telling            tell  (too many wait already)
-//	storing  --committed-->      queued
-//	storing  --not-committed-->  telling            tell
+//	queued   --not-committed-->  telling            tell
 //	queued   --turn-->           sending            send
 //	queued   --unmappable-->     telling            tell
 //	queued   --nothing-->        done               forget
@@ -112,6 +110,7 @@ func (a OutboundAction) String() string { return name(outboundActionNames[:], in
 //	telling  --not-told-->       keeping            keep
 //	keeping  --kept-->           done               forget
 //	keeping  --not-kept-->       done               (the entry stays and is sent again after a restart)
+//	sending, telling, keeping, done --not-committed--> the same (it is under way, and ends as it ends)
 //
 // A pair that is not in the table returns ok == false: a fault of ours.
 func NextOutbound(s OutboundState, e OutboundEvent) (next OutboundState, action OutboundAction, ok bool) {
@@ -119,21 +118,16 @@ func NextOutbound(s OutboundState, e OutboundEvent) (next OutboundState, action 
 	case OutboundUnknown:
 		switch e {
 		case OutboundReceived:
-			return OutboundStoring, OutboundStore, true
+			return OutboundQueued, OutboundStore, true
 		case OutboundReceivedLight, OutboundRestored:
-			return OutboundQueued, 0, true
-		case OutboundNotCommitted:
-			return OutboundTelling, OutboundTell, true
-		}
-	case OutboundStoring:
-		switch e {
-		case OutboundCommitted:
 			return OutboundQueued, 0, true
 		case OutboundNotCommitted:
 			return OutboundTelling, OutboundTell, true
 		}
 	case OutboundQueued:
 		switch e {
+		case OutboundNotCommitted:
+			return OutboundTelling, OutboundTell, true
 		case OutboundTurn:
 			return OutboundSending, OutboundSend, true
 		case OutboundUnmappable:
@@ -149,9 +143,13 @@ func NextOutbound(s OutboundState, e OutboundEvent) (next OutboundState, action 
 			return OutboundDone, OutboundForget, true
 		case OutboundRefused:
 			return OutboundTelling, OutboundTell, true
+		case OutboundNotCommitted:
+			return s, 0, true
 		}
 	case OutboundTelling:
 		switch e {
+		case OutboundNotCommitted:
+			return s, 0, true
 		case OutboundTold:
 			return OutboundDone, OutboundForget, true
 		case OutboundNotTold:
@@ -159,10 +157,16 @@ func NextOutbound(s OutboundState, e OutboundEvent) (next OutboundState, action 
 		}
 	case OutboundKeeping:
 		switch e {
+		case OutboundNotCommitted:
+			return s, 0, true
 		case OutboundKept:
 			return OutboundDone, OutboundForget, true
 		case OutboundNotKept:
 			return OutboundDone, 0, true
+		}
+	case OutboundDone:
+		if e == OutboundNotCommitted {
+			return s, 0, true
 		}
 	}
 	return s, 0, false

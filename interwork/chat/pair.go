@@ -37,6 +37,9 @@ type Pair struct {
 	showsStates bool          // the XMPP party's client was seen to use chat states
 }
 
+// stanzaRoom is the bytes that most stanzas fit into.
+const stanzaRoom = 512
+
 // NewPair makes a Pair; post hands an event to the actor that calls Handle, and now is
 // its clock.
 func NewPair(s *Settings, p Ports, post func(Event), now func() time.Time) *Pair {

@@ -257,7 +257,7 @@ func (p *Pair) deliver(in *inbound) {
 
 func (p *Pair) storeInbound(in *inbound) {
 	in.expires = p.now().Add(p.settings.KeepFor)
-	err := p.ports.Store(SIPToXMPP, in.flow, in.msg.Append(nil), in.expires, func(seq int64, err error) {
+	_, err := p.ports.Store(SIPToXMPP, in.flow, in.msg.Append(nil), in.expires, func(seq int64, err error) {
 		if err != nil {
 			p.post(&inboundEvent{in: in, event: InboundNotCommitted, cause: cause.Internal(err)})
 			return

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,10 +81,11 @@ func (p *Pair) outboundFound(e OutboundFound) {
 func (p *Pair) outboundStep(e *outboundEvent) {
 	out := e.out
 	switch e.event {
-	case OutboundCommitted:
-		out.seq, out.num = e.seq, uint64(e.seq)
 	case OutboundNotCommitted:
-		out.cause = e.cause
+		if out.state == OutboundQueued {
+			p.queue = slices.DeleteFunc(p.queue, func(o *outbound) bool { return o == out })
+			out.cause = e.cause
+		}
 	case OutboundAccepted:
 		out.reqs = out.reqs[1:]
 		if len(out.reqs) > 0 {
@@ -110,7 +112,7 @@ func (p *Pair) outboundApply(out *outbound, e OutboundEvent) {
 	if was == OutboundUnknown {
 		p.openOut++
 	}
-	if next == OutboundDone {
+	if next == OutboundDone && was != OutboundDone {
 		p.openOut--
 	}
 	if was == OutboundSending && next != OutboundSending {
@@ -133,7 +135,7 @@ func (p *Pair) outboundApply(out *outbound, e OutboundEvent) {
 	case OutboundKeep:
 		p.keepError(out)
 	}
-	if next == OutboundQueued {
+	if out.state == OutboundQueued && was != OutboundQueued {
 		p.queue = append(p.queue, out)
 	}
 	p.turn()
@@ -270,17 +272,17 @@ func (p *Pair) simplify(out *outbound, c *cause.Cause) bool {
 }
 
 func (p *Pair) storeOutbound(out *outbound) {
-	err := p.ports.Store(XMPPToSIP, out.flow, out.msg.Append(nil), time.Time{}, func(seq int64, err error) {
+	seq, err := p.ports.Store(XMPPToSIP, out.flow, out.msg.Append(make([]byte, 0, stanzaRoom)), time.Time{}, func(_ int64, err error) {
 		if err != nil {
 			p.post(&outboundEvent{out: out, event: OutboundNotCommitted, cause: cause.Internal(err)})
-			return
 		}
-		p.post(&outboundEvent{out: out, event: OutboundCommitted, seq: seq})
 	})
 	if err != nil {
 		out.cause = cause.Overloaded(err)
 		p.outboundApply(out, OutboundNotCommitted)
+		return
 	}
+	out.seq, out.num = seq, uint64(seq)
 }
 
 func (p *Pair) send(out *outbound) {
@@ -340,7 +342,7 @@ func (p *Pair) tell(out *outbound) {
 func (p *Pair) keepError(out *outbound) {
 	in := &inbound{flow: out.flow, msg: out.msg.ErrorReply(out.cause.StanzaError()), answer: func(sip.Status) {}}
 	in.expires = p.now().Add(p.settings.KeepFor)
-	err := p.ports.Store(SIPToXMPP, in.flow, in.msg.Append(nil), in.expires, func(seq int64, err error) {
+	_, err := p.ports.Store(SIPToXMPP, in.flow, in.msg.Append(nil), in.expires, func(seq int64, err error) {
 		if err != nil {
 			p.post(&outboundEvent{out: out, event: OutboundNotKept})
 			return

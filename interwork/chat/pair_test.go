@@ -53,6 +53,7 @@ type delivering struct {
 type storing struct {
 	direction Direction
 	payload   string
+	seq       int64
 	committed func(int64, error)
 }
 
@@ -81,12 +82,13 @@ func (w *world) Deliver(_ string, m *xmpp.Message, done func(Verdict, *xmpp.Stan
 	w.delivered = append(w.delivered, &delivering{m, done, late})
 }
 
-func (w *world) Store(d Direction, _ string, payload []byte, _ time.Time, committed func(int64, error)) error {
+func (w *world) Store(d Direction, _ string, payload []byte, _ time.Time, committed func(int64, error)) (int64, error) {
 	if w.storeErr != nil {
-		return w.storeErr
+		return 0, w.storeErr
 	}
-	w.stored = append(w.stored, &storing{d, string(payload), committed})
-	return nil
+	w.seq++
+	w.stored = append(w.stored, &storing{d, string(payload), w.seq, committed})
+	return w.seq, nil
 }
 func (w *world) Forget(seq int64)                     { w.forgotten = append(w.forgotten, seq) }
 func (w *world) NextSeq() uint64                      { w.light++; return w.light }
@@ -118,10 +120,9 @@ func (w *world) commit() int64 {
 	require.NotEmpty(w.t, w.stored, "nothing is being stored")
 	s := w.stored[0]
 	w.stored = w.stored[1:]
-	w.seq++
-	s.committed(w.seq, nil)
+	s.committed(s.seq, nil)
 	w.settle()
-	return w.seq
+	return s.seq
 }
 
 func (w *world) answer(c *cause.Cause) *sip.Request {
@@ -180,18 +181,45 @@ func sipMessage(t *testing.T, a *answers, cseq, contentType, body string) Reques
 	}
 }
 
-func TestMessageIsStoredBeforeItIsSent(t *testing.T) {
+func TestMessageIsStoredAndSentAtTheSameTime(t *testing.T) {
 	w := newWorld(t)
 	w.handle(StanzaReceived{Message: chatMessage("Which berth tonight?")})
-	require.Empty(t, w.sent, "sent before it was safe")
 	require.Len(t, w.stored, 1)
-	seq := w.commit()
 	require.Len(t, w.sent, 1)
 	req := w.answer(nil)
 	require.Equal(t, "Which berth tonight?", string(req.Body()))
-	require.Equal(t, []int64{seq}, w.forgotten)
+	require.Equal(t, []int64{w.stored[0].seq}, w.forgotten)
 	require.True(t, w.pair.Idle())
 	require.Equal(t, 1, w.counts["x2s delivered"])
+}
+
+func TestFailingDiskRefusesWhatIsNotUnderWay(t *testing.T) {
+	w := newWorld(t)
+	for _, b := range []string{"one", "two", "three"} {
+		w.handle(StanzaReceived{Message: chatMessage(b)})
+	}
+	for _, s := range w.stored {
+		s.committed(s.seq, errors.New("disk full"))
+	}
+	w.settle()
+	require.Len(t, w.delivered, 2, "two had not been sent")
+	for range 2 {
+		require.Equal(t, xmpp.ConditionInternalServerError, w.verdict(VerdictDelivered, nil).msg.Error.Condition)
+	}
+	require.Equal(t, "one", string(w.answer(nil).Body()))
+	require.Empty(t, w.sent)
+	require.Equal(t, 1, w.counts["x2s delivered"])
+	require.True(t, w.pair.Idle())
+}
+
+func TestLateNewsOfTheDiskChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.handle(StanzaReceived{Message: chatMessage("one")})
+	w.answer(nil)
+	w.stored[0].committed(w.stored[0].seq, errors.New("disk full"))
+	w.settle()
+	require.Empty(t, w.delivered)
+	require.True(t, w.pair.Idle())
 }
 
 func TestOnePendingMessageInOrder(t *testing.T) {

@@ -82,8 +82,11 @@ type Ports interface {
 	Send(flow string, to xmpp.JID, req *sip.Request, answered func(*cause.Cause))
 	// Deliver puts a stanza on the stream; see Verdict.
 	Deliver(flow string, m *xmpp.Message, done func(Verdict, *xmpp.StanzaError), late func(*xmpp.StanzaError))
-	// Store commits a message to the outbox; an error means that committed is not called.
-	Store(d Direction, flow string, payload []byte, expires time.Time, committed func(seq int64, err error)) error
+	// Store puts a message into the outbox and gives its number; an error means that
+	// committed is not called. Towards XMPP committed tells when it is on the disk, for
+	// its sender waits for that. Towards SIP that is not before it has had a moment to
+	// be answered, and committed is not called when Forget comes first.
+	Store(d Direction, flow string, payload []byte, expires time.Time, committed func(seq int64, err error)) (int64, error)
 	// Forget takes a message out of the outbox.
 	Forget(seq int64)
 	// NextSeq numbers a request that is not in the outbox.

@@ -17,34 +17,36 @@ func TestNextOutboundIsThisTable(t *testing.T) {
 	}
 	table := map[OutboundState]map[OutboundEvent]row{
 		OutboundUnknown: {
-			OutboundReceived:      {OutboundStoring, OutboundStore},
+			OutboundReceived:      {OutboundQueued, OutboundStore},
 			OutboundReceivedLight: {OutboundQueued, 0},
 			OutboundRestored:      {OutboundQueued, 0},
 			OutboundNotCommitted:  {OutboundTelling, OutboundTell},
 		},
-		OutboundStoring: {
-			OutboundCommitted:    {OutboundQueued, 0},
-			OutboundNotCommitted: {OutboundTelling, OutboundTell},
-		},
 		OutboundQueued: {
-			OutboundTurn:       {OutboundSending, OutboundSend},
-			OutboundUnmappable: {OutboundTelling, OutboundTell},
-			OutboundNothing:    {OutboundDone, OutboundForget},
+			OutboundNotCommitted: {OutboundTelling, OutboundTell},
+			OutboundTurn:         {OutboundSending, OutboundSend},
+			OutboundUnmappable:   {OutboundTelling, OutboundTell},
+			OutboundNothing:      {OutboundDone, OutboundForget},
 		},
 		OutboundSending: {
-			OutboundNext:     {OutboundSending, OutboundSend},
-			OutboundAccepted: {OutboundDone, OutboundForget},
-			OutboundRefused:  {OutboundTelling, OutboundTell},
+			OutboundNotCommitted: {OutboundSending, 0},
+			OutboundNext:         {OutboundSending, OutboundSend},
+			OutboundAccepted:     {OutboundDone, OutboundForget},
+			OutboundRefused:      {OutboundTelling, OutboundTell},
 		},
 		OutboundTelling: {
-			OutboundTold:    {OutboundDone, OutboundForget},
-			OutboundNotTold: {OutboundKeeping, OutboundKeep},
+			OutboundNotCommitted: {OutboundTelling, 0},
+			OutboundTold:         {OutboundDone, OutboundForget},
+			OutboundNotTold:      {OutboundKeeping, OutboundKeep},
 		},
 		OutboundKeeping: {
-			OutboundKept:    {OutboundDone, OutboundForget},
-			OutboundNotKept: {OutboundDone, 0},
+			OutboundNotCommitted: {OutboundKeeping, 0},
+			OutboundKept:         {OutboundDone, OutboundForget},
+			OutboundNotKept:      {OutboundDone, 0},
 		},
-		OutboundDone: {},
+		OutboundDone: {
+			OutboundNotCommitted: {OutboundDone, 0},
+		},
 	}
 	for s := OutboundUnknown; s <= OutboundDone; s++ {
 		for e := OutboundEvent(0); e < outboundEvents; e++ {

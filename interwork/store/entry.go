@@ -16,7 +16,7 @@ const (
 // OutboxEntry is one message that has been accepted and not yet handed over.
 type OutboxEntry struct {
 	// Seq is given by the store: larger than every one given before on this node, also
-	// by an earlier process. Gaps occur (a process that is killed skips up to 4096). It
+	// by an earlier process. Gaps occur (a process that is killed skips up to 262 144). It
 	// never wraps; what has 31 bits on the wire (the CSeq of SIP) takes it modulo 2³¹−1
 	// plus 1, which comes back to the same number after 2.1 thousand million messages
 	// and is never 0.

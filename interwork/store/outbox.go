@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -21,54 +22,76 @@ import (
 // and 2.1. Of the last 108 µs are the commit, nearly all of it in the kernel.
 
 // reserveAhead numbers are reserved in the database at a time, so that numbers that were
-// told to others are not given again after a crash even when their rows are gone.
-const reserveAhead = 4096
+// told to others are not given again after a crash even when their rows are gone, or
+// never were. The next ones are reserved when half of them are used: seconds before the
+// last, at the highest rate, for a busy disk.
+const reserveAhead = 1 << 18
 
 func seqCounter(node string) string { return "outbox.seq." + node }
 
-// Append puts e into the outbox. It never blocks: ErrFull, ErrClosed, ErrInvalid (larger
-// than Config.QueueBytes, no direction) and ErrShared come at once, and committed is not
-// called then. Otherwise committed is called once, with the entry's number after the
-// commit or with the error, from the writer goroutine: it must not block. e may be used
-// again when Append returns.
+// Append puts e into the outbox with the next commit. It never blocks: ErrFull,
+// ErrClosed, ErrInvalid (larger than Config.QueueBytes, no direction) and ErrShared come
+// at once, and committed is not called then. Otherwise committed is called once, with
+// the entry's number after the commit or with the error, from the writer goroutine: it
+// must not block. e may be used again when Append returns.
 func (s *Store) Append(e OutboxEntry, committed func(seq int64, err error)) error {
+	_, err := s.AppendWithin(e, 0, committed)
+	return err
+}
+
+// AppendWithin is Append for an entry that may be gone soon: its commit begins after
+// patience, and when Remove comes before that there is nothing to write and committed
+// is not called. The entry's number is given at once; it is good for ever, whatever
+// becomes of the commit.
+func (s *Store) AppendWithin(e OutboxEntry, patience time.Duration, committed func(seq int64, err error)) (int64, error) {
 	if s.cfg.Shared {
-		return ErrShared
+		return 0, ErrShared
 	}
 	if e.Direction != X2S && e.Direction != S2X {
-		return fmt.Errorf("%w: outbox direction %q", ErrInvalid, e.Direction)
+		return 0, fmt.Errorf("%w: outbox direction %q", ErrInvalid, e.Direction)
 	}
 	size := len(e.Payload) + len(e.Meta) + len(e.Pair) + len(e.Flow)
 	if size > s.cfg.QueueBytes {
-		return fmt.Errorf("%w: outbox entry of %d bytes", ErrInvalid, size)
+		return 0, fmt.Errorf("%w: outbox entry of %d bytes", ErrInvalid, size)
 	}
+	due := s.now().Add(patience)
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		return ErrClosed
+		return 0, ErrClosed
 	}
 	q := &s.q
-	if q.entries >= s.cfg.Queue || q.bytes+size > s.cfg.QueueBytes {
+	if q.entries >= s.cfg.Queue || q.bytes+size > s.cfg.QueueBytes || q.next > s.reserved {
 		s.mu.Unlock()
-		return ErrFull
+		return 0, ErrFull
 	}
-	var p *pack
-	if n := len(q.packs); n > 0 && q.packs[n-1].span < groupChanges && len(q.packs[n-1].entries)+size <= packBytes {
-		p = q.packs[n-1]
-	} else {
-		p = q.newPack()
-	}
-	before := len(p.entries)
+	before := s.due()
+	p := q.open(size)
+	room := len(p.entries)
 	p.entries = appendEntry(p.entries, p.span, &e)
 	p.committed = append(p.committed, committed)
+	p.due = append(p.due, due)
 	p.span++
+	p.live++
 	p.after = q.opsIn
+	seq := q.next
 	q.next++
 	q.entries++
-	q.bytes += len(p.entries) - before
+	q.bytes += len(p.entries) - room
+	wake := sooner(s.due(), before)
 	s.mu.Unlock()
-	s.signal()
-	return nil
+	if wake {
+		s.signal()
+	}
+	return seq, nil
+}
+
+// open is the pack that takes the next entry of size bytes.
+func (q *queue) open(size int) *pack {
+	if n := len(q.packs); n > 0 && q.packs[n-1].span < groupChanges && len(q.packs[n-1].entries)+size <= packBytes {
+		return q.packs[n-1]
+	}
+	return q.newPack()
 }
 
 // newPack starts a row behind the others.
@@ -92,7 +115,7 @@ func (s *Store) recycle(p *pack) {
 		return
 	}
 	clear(p.committed)
-	*p = pack{entries: p.entries[:0], committed: p.committed[:0]}
+	*p = pack{entries: p.entries[:0], committed: p.committed[:0], due: p.due[:0]}
 	s.mu.Lock()
 	if len(s.q.spare) < 4 {
 		s.q.spare = append(s.q.spare, p)
@@ -100,18 +123,70 @@ func (s *Store) recycle(p *pack) {
 	s.mu.Unlock()
 }
 
+// withdraw takes out an entry that is not committed yet; false if it is not among them.
+func (q *queue) withdraw(seq int64) (empty *pack, ok bool) {
+	if p := q.writing; p != nil && p.holds(seq) {
+		p.withdraw(seq) // finish sees to it
+		return nil, true
+	}
+	for i, p := range q.packs {
+		if !p.holds(seq) {
+			continue
+		}
+		if !p.withdraw(seq) {
+			return nil, true
+		}
+		q.entries--
+		if p.live > 0 {
+			return nil, true
+		}
+		q.packs = slices.Delete(q.packs, i, i+1)
+		q.bytes -= len(p.entries)
+		return p, true
+	}
+	return nil, false
+}
+
+func (p *pack) holds(seq int64) bool { return seq >= p.first && seq < p.first+int64(p.span) }
+
+// withdraw marks an entry; false when it was marked before.
+func (p *pack) withdraw(seq int64) bool {
+	i := int(seq - p.first)
+	if p.gone[i/64]&(1<<(i%64)) != 0 {
+		return false
+	}
+	p.gone[i/64] |= 1 << (i % 64)
+	p.live--
+	for p.head < p.span && p.isGone(p.head) {
+		p.head++
+	}
+	return true
+}
+
+func (p *pack) isGone(i int) bool { return p.gone[i/64]&(1<<(i%64)) != 0 }
+
 // Remove takes entries out: they are delivered, or their sender has been told. Unknown
 // numbers are ignored. It is written with the next commit or within 50 ms; a crash
 // before brings the entries back, so whoever gets them again must recognise them.
 func (s *Store) Remove(seqs ...int64) {
 	now := s.now()
+	var empty *pack
 	s.mu.Lock()
 	wake := s.lazily(func() {
 		for _, seq := range seqs {
-			s.index.remove(seq, now)
+			p, ok := s.q.withdraw(seq)
+			if !ok {
+				s.index.remove(seq, now)
+			}
+			if p != nil {
+				empty = p
+			}
 		}
 	})
 	s.mu.Unlock()
+	if empty != nil {
+		s.recycle(empty)
+	}
 	if wake {
 		s.signal()
 	}
@@ -301,9 +376,18 @@ func (s *Store) loadOutbox(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.reserved = reserved
 	s.q.next = max(last, reserved) + 1
-	return nil
+	return s.reserve()
+}
+
+// reserve makes the first numbers available.
+func (s *Store) reserve() error {
+	reserved := s.q.next + reserveAhead
+	err := s.out.transaction(func(c *writeConn) error { return setCounter(c, seqCounter(c.node), reserved) })
+	if err == nil {
+		s.reserved = reserved
+	}
+	return err
 }
 
 func (s *Store) loadStates(ctx context.Context, byFirst map[int64]*batch) error {

@@ -112,9 +112,10 @@ type Store struct {
 	dups     keyLog
 	receipts keyLog
 	failing  error // of the last transaction; nil when it went well
+	failedAt time.Time
 	stats    Stats
 
-	reserved int64 // numbers up to here are reserved in the database; owned by the writer goroutine
+	reserved int64 // numbers up to here are reserved in the database
 }
 
 // Stats are counts since Open and the state now.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -28,6 +29,11 @@ type pack struct {
 	entries   []byte
 	committed []func(seq int64, err error)
 	after     uint64 // ops that were queued before its last entry
+
+	due  []time.Time               // when the commit of each entry is to begin
+	gone [groupChanges / 64]uint64 // bit per entry that was removed meanwhile
+	live int                       // entries that were not
+	head int                       // the first of them
 }
 
 // packBytes closes a pack; a single entry may be larger.
@@ -35,7 +41,8 @@ const packBytes = 512 << 10
 
 // queue is what waits for the writer.
 type queue struct {
-	packs   []*pack // all but the last are full
+	packs   []*pack // all but the last are full; none is empty
+	writing *pack   // being committed
 	spare   []*pack // to use again
 	entries int
 	bytes   int
@@ -56,6 +63,7 @@ type round struct {
 	emptied []*batch
 	states  []stateWrite
 	deletes []rowDelete
+	reserve int64 // numbers up to here; 0: enough are
 }
 
 // rowDelete removes a row of the outbox and, when it has one, its state.
@@ -175,7 +183,9 @@ func (s *Store) take() (r *round, due time.Time, more bool) {
 
 	// What was queued before an entry is committed with it or earlier; so a pack that may
 	// go can wait for no op, and a stream of ops or of entries cannot hold up the other.
-	ready := func() bool { return len(q.packs) > 0 && q.opsOut >= q.packs[0].after }
+	ready := func() bool {
+		return len(q.packs) > 0 && q.opsOut >= q.packs[0].after && (s.closed || !q.due().After(now))
+	}
 	var ops []op
 	if len(q.ops) > 0 && !(q.ops[0].alone && ready()) {
 		ops = s.takeOps()
@@ -183,9 +193,9 @@ func (s *Store) take() (r *round, due time.Time, more bool) {
 	var p *pack
 	if ready() && (len(ops) == 0 || !ops[0].alone) {
 		p = q.packs[0]
-		q.packs[0] = nil
-		q.packs = q.packs[1:]
-		q.entries -= p.span
+		q.packs = slices.Delete(q.packs, 0, 1)
+		q.writing = p
+		q.entries -= p.live
 		q.bytes -= len(p.entries)
 	}
 	due = s.due()
@@ -208,12 +218,33 @@ func (s *Store) take() (r *round, due time.Time, more bool) {
 		}
 	}
 	s.takeLazy(r, now)
+	if s.scarce() {
+		r.reserve = q.next + reserveAhead
+	}
 	return r, due, true
 }
 
-// due tells when something that is written lazily wants to be; the zero time: never.
+// due tells when something wants to be written that is not queued as an op; the zero
+// time: never.
 func (s *Store) due() time.Time {
-	return earlier(s.index.due(), earlier(s.dups.due(), s.receipts.due()))
+	t := earlier(s.index.due(), earlier(s.dups.due(), s.receipts.due()))
+	if s.scarce() {
+		t = earlier(t, s.failedAt.Add(lazyAfterFailure))
+	}
+	return earlier(t, s.q.due())
+}
+
+// scarce tells that numbers have to be reserved.
+func (s *Store) scarce() bool {
+	return s.reserved-s.q.next < reserveAhead/2 && !s.cfg.Shared && !s.closed
+}
+
+// due is when the first entry wants to be committed.
+func (q *queue) due() time.Time {
+	if len(q.packs) == 0 {
+		return time.Time{}
+	}
+	return q.packs[0].due[q.packs[0].head]
 }
 
 // earlier treats the zero time as never.
@@ -227,9 +258,14 @@ func earlier(a, b time.Time) time.Time {
 // lazily makes a change that can wait; mu is held. It tells whether the writer has to be
 // woken to set its timer.
 func (s *Store) lazily(change func()) (wake bool) {
-	idle := s.due().IsZero()
+	before := s.due()
 	change()
-	return idle && !s.due().IsZero()
+	return sooner(s.due(), before)
+}
+
+// sooner tells whether the writer, who waits for before, has to be woken for due.
+func sooner(due, before time.Time) bool {
+	return !due.IsZero() && (before.IsZero() || due.Before(before))
 }
 
 // takeOps takes ops for one transaction: many of the common kind, or one that wants to
@@ -278,20 +314,17 @@ func (s *Store) takeLazy(r *round, now time.Time) {
 
 // commit writes a round.
 func (s *Store) commit(r *round) error {
-	reserved := s.reserved
-	err := s.out.transaction(func(c *writeConn) error {
-		reserved = s.reserved
+	return s.out.transaction(func(c *writeConn) error {
 		if p := r.pack; p != nil {
 			// DO NOTHING: after an error of the commit itself the row may be there.
 			if _, err := c.exec(`INSERT INTO outbox (node, first, span, stored, entries) VALUES ($1, $2, $3, $3, $4) ON CONFLICT DO NOTHING`,
 				c.node, p.first, int64(p.span), p.entries); err != nil {
 				return err
 			}
-			if last := p.first + int64(p.span) - 1; last > reserved {
-				reserved = last + reserveAhead
-				if err := setCounter(c, seqCounter(c.node), reserved); err != nil {
-					return err
-				}
+		}
+		if r.reserve > 0 {
+			if err := setCounter(c, seqCounter(c.node), r.reserve); err != nil {
+				return err
 			}
 		}
 		for _, d := range r.deletes {
@@ -316,10 +349,6 @@ func (s *Store) commit(r *round) error {
 		}
 		return nil
 	})
-	if err == nil {
-		s.reserved = reserved
-	}
-	return err
 }
 
 // finish takes the result of a round into memory and tells those who wait for it.
@@ -333,17 +362,24 @@ func (s *Store) finish(r *round, err error) {
 			s.cfg.Log.Info().Msg("store: writing again")
 		}
 		s.failing = nil
+		s.reserved = max(s.reserved, r.reserve)
 	} else if !alone {
 		if s.failing == nil {
 			s.cfg.Log.Error().Err(err).Msg("store: cannot write")
 		}
-		s.failing = err
+		s.failing, s.failedAt = err, now
 	}
 	if p := r.pack; p != nil {
 		b := &batch{first: p.first, span: int32(p.span), live: int32(p.span), stored: int32(p.span)}
+		s.q.writing = nil
 		if err == nil {
 			s.index.add(b)
 			s.stats.Appended += uint64(p.span)
+			for i := range p.span {
+				if p.isGone(i) {
+					s.index.remove(p.first+int64(i), now)
+				}
+			}
 		} else {
 			// It may have been committed all the same; its senders are told that it
 			// was not, so it must not come back after a restart.
@@ -374,7 +410,7 @@ func (s *Store) finish(r *round, err error) {
 
 	if p := r.pack; p != nil {
 		for i, committed := range p.committed {
-			if committed != nil {
+			if committed != nil && !p.isGone(i) {
 				committed(p.first+int64(i), err)
 			}
 		}

@@ -46,6 +46,14 @@ const tcpAbove = 1300
 // Errors: ErrTimeout, ErrTransport (also ErrFlow, ErrClosed), ErrResolve,
 // ErrRequest. When ctx ends the error wraps its cause.
 func (u *UA) Do(ctx context.Context, req *sip.Request, t Target) (*sip.Response, error) {
+	o, err := u.outgoing(req, t)
+	if err != nil {
+		return nil, err
+	}
+	return o.do(ctx)
+}
+
+func (u *UA) outgoing(req *sip.Request, t Target) (*outgoing, error) {
 	switch req.Method {
 	case sip.INVITE, sip.ACK, sip.CANCEL:
 		return nil, fmt.Errorf("%w: %s is not for Do", ErrRequest, req.Method)
@@ -54,9 +62,10 @@ func (u *UA) Do(ctx context.Context, req *sip.Request, t Target) (*sip.Response,
 		return nil, fmt.Errorf("%w: %w", ErrTransport, ErrClosed)
 	}
 	o := &outgoing{u: u, req: req, target: t}
-	if err := o.route(); err != nil {
-		return nil, err
-	}
+	return o, o.route()
+}
+
+func (o *outgoing) do(ctx context.Context) (*sip.Response, error) {
 	for {
 		o.authorize()
 		res, err := o.locateAndSend(ctx)
@@ -78,6 +87,12 @@ type outgoing struct {
 	ruri   siplib.Uri
 	routes []string // values of Route
 	auth   authState
+	early  *outcome // of the first exchange, when Send had it before there was a goroutine to wait
+}
+
+type outcome struct {
+	res *sip.Response
+	err error
 }
 
 // route finds the next hop and the Route headers.
@@ -182,7 +197,7 @@ func (o *outgoing) sendTo(ctx context.Context, d Dest, limit time.Duration) (*si
 			o.u.resolver.Block(tcp, 0)
 		}
 	}
-	return o.wait(ctx, o.u.begin(key, p, wire, limit))
+	return o.await(ctx, key, p, wire, limit)
 }
 
 // sendStream sends over a connection. One that was open already may have been
@@ -205,17 +220,25 @@ func (o *outgoing) exchange(ctx context.Context, p path, limit time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	return o.wait(ctx, o.u.begin(key, p, wire, limit))
+	return o.await(ctx, key, p, wire, limit)
 }
 
-func (o *outgoing) wait(ctx context.Context, tx *clientTx) (*sip.Response, error) {
+// await is one transaction.
+func (o *outgoing) await(ctx context.Context, key txKey, p path, wire []byte, limit time.Duration) (*sip.Response, error) {
+	if was := o.early; was != nil {
+		o.early = nil
+		return was.res, was.err
+	}
+	over := make(chan outcome, 1)
+	tx := o.u.begin(key, p, wire, limit, func(res *sip.Response, err error) { over <- outcome{res, err} })
 	select {
-	case <-tx.over:
+	case end := <-over:
+		return end.res, end.err
 	case <-ctx.Done():
 		tx.finish(nil, ended(ctx))
-		<-tx.over
+		end := <-over
+		return end.res, end.err
 	}
-	return tx.res, tx.err
 }
 
 // ended tells why ctx ended: a deadline is a timeout like any other, a cancelled

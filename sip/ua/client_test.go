@@ -23,9 +23,16 @@ type result struct {
 	err error
 }
 
+// bySend makes do call Send; see TestSend.
+var bySend bool
+
 // do runs Do on a goroutine of its own.
 func do(ctx context.Context, u *UA, req *sip.Request, target Target) <-chan result {
 	c := make(chan result, 1)
+	if bySend {
+		u.Send(ctx, req, target, func(res *sip.Response, err error) { c <- result{res, err} })
+		return c
+	}
 	go func() {
 		res, err := u.Do(ctx, req, target)
 		c <- result{res, err}

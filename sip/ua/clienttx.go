@@ -27,9 +27,7 @@ type clientTx struct {
 	interval time.Duration
 	ends     time.Time // timer F
 	answered bool      // any response
-	res      *sip.Response
-	err      error
-	over     chan struct{}
+	done     func(*sip.Response, error)
 }
 
 type clientTable struct {
@@ -43,9 +41,11 @@ func newClientTable() *clientTable {
 }
 
 // begin sends wire and starts the transaction; limit is at most timer F. The
-// transaction owns wire from now on.
-func (u *UA) begin(key txKey, p path, wire []byte, limit time.Duration) *clientTx {
-	tx := &clientTx{u: u, key: key, path: p, wire: wire, interval: u.cfg.Timers.T1, ends: time.Now().Add(limit), over: make(chan struct{})}
+// transaction owns wire from now on. done is called once, maybe before begin
+// returns, on a goroutine that reads from the wire or runs the timers: it must not
+// block.
+func (u *UA) begin(key txKey, p path, wire []byte, limit time.Duration, done func(*sip.Response, error)) *clientTx {
+	tx := &clientTx{u: u, key: key, path: p, wire: wire, interval: u.cfg.Timers.T1, ends: time.Now().Add(limit), done: done}
 	tx.owner = tx
 	u.clients.put(key, tx)
 	wait := limit
@@ -69,12 +69,11 @@ func (tx *clientTx) finish(res *sip.Response, err error) {
 		tx.mu.Unlock()
 		return
 	}
-	tx.res, tx.err = res, err
 	tx.wire = nil
 	tx.mu.Unlock()
 	tx.u.wheel.stop(&tx.timer)
 	tx.u.clients.drop(tx.key)
-	close(tx.over)
+	tx.done(res, err)
 }
 
 func (tx *clientTx) received(res *sip.Response) {

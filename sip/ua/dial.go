@@ -26,10 +26,7 @@ type dialing struct {
 // connect gives the connection to d, an open one if there is any; fresh tells
 // that it was made now.
 func (u *UA) connect(ctx context.Context, d Dest) (s *stream, fresh bool, err error) {
-	k := streamKey{transport: d.Transport, remote: d.Addr}
-	if d.Transport == "tls" {
-		k.domain = strings.ToLower(d.Name)
-	}
+	k := d.streamKey()
 	t := u.streams
 	t.mu.Lock()
 	if s := t.peers[k]; s != nil && s.alive() {
@@ -53,6 +50,26 @@ func (u *UA) connect(ctx context.Context, d Dest) (s *stream, fresh bool, err er
 	case <-ctx.Done():
 		return nil, false, ended(ctx)
 	}
+}
+
+// streamKey names the connection to d: over TLS it is one for each domain, for the
+// certificate was checked for that one only.
+func (d Dest) streamKey() streamKey {
+	k := streamKey{transport: d.Transport, remote: d.Addr}
+	if d.Transport == "tls" {
+		k.domain = strings.ToLower(d.Name)
+	}
+	return k
+}
+
+// open is the living connection to d, nil without one.
+func (t *streamTable) open(d Dest) *stream {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.peers[d.streamKey()]; s != nil && s.alive() {
+		return s
+	}
+	return nil
 }
 
 // dial makes the connection for everybody who waits; it does not end with the

@@ -1,7 +1,7 @@
 package ua
 
 import (
-	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -80,8 +80,25 @@ func TestInviteServerCancel(t *testing.T) {
 	require.Equal(t, tag, sip.ToTag(got["INVITE"]))
 	<-i.Done()
 	require.True(t, i.Cancelled())
+	told := make(chan *sip.Request, 1)
+	i.OnCancel(func(r *sip.Request) { told <- r })
+	require.Equal(t, sip.CANCEL, (<-told).Method, "also when it came before somebody asked")
 	require.ErrorIs(t, i.Respond(sip.Status{Code: 200}), ErrAnswered, "a 200 after the 487 would be a ghost call")
 	p.invite(u, "ACK", "z9hG4bK1", "i3")
+	require.Eventually(t, func() bool { return u.invites.servers.len() == 0 }, patience, time.Millisecond, "timer I")
+}
+
+func TestInviteServerTrying(t *testing.T) {
+	in := make(chan *Inbound, 1)
+	u := startUA(t, nil, handle(sip.INVITE, func(i *Inbound) { in <- i }))
+	p := newUDPPeer(t)
+	p.invite(u, "INVITE", "z9hG4bK1", "i4")
+	i := <-in
+	require.Equal(t, 100, p.response().StatusCode)
+	require.NoError(t, i.Respond(sip.Status{Code: 200}))
+	require.Equal(t, 200, p.response().StatusCode)
+	p.invite(u, "ACK", "z9hG4bK1", "i4") // with the branch of the INVITE, as RFC 2543 had it
+	require.Equal(t, sip.ACK, (<-in).Request.Method)
 }
 
 func inviteTo(t *testing.T, uri sip.URI) *sip.Request {
@@ -91,13 +108,48 @@ func inviteTo(t *testing.T, uri sip.URI) *sip.Request {
 	return req
 }
 
-func nextResponse(t *testing.T, tx *InviteTransaction) *sip.Response {
+// inviteOutcome collects what Invite tells.
+type inviteOutcome struct {
+	tx        *InviteTransaction
+	responses chan *sip.Response
+	err       chan error
+}
+
+func startInvite(t *testing.T, u *UA, req *sip.Request, target Target) *inviteOutcome {
+	t.Helper()
+	o := &inviteOutcome{responses: make(chan *sip.Response, 64), err: make(chan error, 1)}
+	var err error
+	o.tx, err = u.Invite(req, target, func(res *sip.Response, err error) {
+		if err != nil {
+			o.err <- err
+			return
+		}
+		o.responses <- res
+	})
+	require.NoError(t, err)
+	return o
+}
+
+func (o *inviteOutcome) next(t *testing.T) *sip.Response {
 	t.Helper()
 	select {
-	case r := <-tx.Responses():
+	case r := <-o.responses:
 		return r
+	case err := <-o.err:
+		t.Fatal(err)
 	case <-time.After(patience):
 		t.Fatal("no response")
+	}
+	return nil
+}
+
+func (o *inviteOutcome) fails(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-o.err:
+		return err
+	case <-time.After(patience):
+		t.Fatal("no error")
 	}
 	return nil
 }
@@ -105,8 +157,7 @@ func nextResponse(t *testing.T, tx *InviteTransaction) *sip.Response {
 func TestInviteClient(t *testing.T) {
 	u := startUA(t, nil)
 	p := newUDPPeer(t)
-	tx, err := u.Invite(t.Context(), inviteTo(t, p.uri()), Target{})
-	require.NoError(t, err)
+	tx := startInvite(t, u, inviteTo(t, p.uri()), Target{})
 	req, from := p.request()
 	require.Equal(t, sip.INVITE, req.Method)
 	// All at once: the order must hold.
@@ -115,21 +166,24 @@ func TestInviteClient(t *testing.T) {
 		p.send(from, wireOf(t, sip.NewResponse(req, sip.Status{Code: code}, "callee")))
 	}
 	for _, code := range codes {
-		require.Equal(t, code, nextResponse(t, tx).StatusCode)
+		require.Equal(t, code, tx.next(t).StatusCode)
 	}
-	forked := make(chan *sip.Response, 1)
-	tx.OnForked(func(r *sip.Response) { forked <- r })
 	p.send(from, wireOf(t, sip.NewResponse(req, sip.Status{Code: 200}, "other")))
-	require.Equal(t, "other", sip.ToTag(<-forked))
+	require.Equal(t, "other", sip.ToTag(tx.next(t)), "another branch of a fork")
+	p.send(from, wireOf(t, sip.NewResponse(req, sip.Status{Code: 180}, "third")))
+	p.send(from, wireOf(t, sip.NewResponse(req, sip.Status{Code: 200}, "callee")))
+	require.Equal(t, "callee", sip.ToTag(tx.next(t)), "a copy; the late 180 is dropped")
 
+	cseq, credentials := tx.tx.Sent()
+	require.EqualValues(t, 1, cseq)
+	require.Empty(t, credentials)
 	ack := sip.NewRequest(sip.ACK, p.uri())
-	sip.SetDialogHeaders(ack, must(sip.FromOf(tx.Request())), sip.NameAddr{URI: p.uri(), Params: sip.Params{{Name: "tag", Value: "callee"}}}, sip.CallID(tx.Request()), 1)
+	sip.SetDialogHeaders(ack, must(sip.FromOf(req)), sip.NameAddr{URI: p.uri(), Params: sip.Params{{Name: "tag", Value: "callee"}}}, sip.CallID(req), cseq)
 	require.NoError(t, u.Ack(t.Context(), ack, Target{}))
 	got, _ := p.request()
 	require.Equal(t, sip.ACK, got.Method)
 	require.ErrorIs(t, u.Ack(t.Context(), message(t, p.uri(), 1), Target{}), ErrRequest)
-	tx.Terminate()
-	<-tx.Done()
+	require.Eventually(t, func() bool { return u.invites.clients.len() == 0 }, patience, time.Millisecond, "timer M")
 }
 
 func must[T any](v T, err error) T {
@@ -142,49 +196,102 @@ func must[T any](v T, err error) T {
 func TestInviteClientRefusedIsAcked(t *testing.T) {
 	u := startUA(t, nil)
 	p := newUDPPeer(t)
-	tx, err := u.Invite(t.Context(), inviteTo(t, p.uri()), Target{})
-	require.NoError(t, err)
+	tx := startInvite(t, u, inviteTo(t, p.uri()), Target{})
 	req, from := p.request()
-	p.send(from, wireOf(t, sip.NewResponse(req, sip.Status{Code: 486}, "callee")))
-	require.Equal(t, 486, nextResponse(t, tx).StatusCode)
-	ack, _ := p.request()
-	require.Equal(t, sip.ACK, ack.Method)
-	require.Equal(t, req.Via().Value(), ack.Via().Value())
-	require.Equal(t, "callee", sip.ToTag(ack))
-	tx.Terminate()
+	for range 2 { // the ACK may get lost
+		p.send(from, wireOf(t, sip.NewResponse(req, sip.Status{Code: 486}, "callee")))
+		ack, _ := p.request()
+		require.Equal(t, sip.ACK, ack.Method)
+		require.Equal(t, req.Via().Value(), ack.Via().Value())
+		require.Equal(t, "callee", sip.ToTag(ack))
+		require.Equal(t, "1 ACK", ack.CSeq().Value())
+	}
+	require.Equal(t, 486, tx.next(t).StatusCode)
+	require.Empty(t, tx.responses)
 }
 
 func TestInviteClientCancel(t *testing.T) {
 	u := startUA(t, nil)
 	p := newUDPPeer(t)
-	tx, err := u.Invite(t.Context(), inviteTo(t, p.uri()), Target{})
-	require.NoError(t, err)
+	tx := startInvite(t, u, inviteTo(t, p.uri()), Target{})
 	req, from := p.request()
+	tx.tx.Cancel(sip.MustHeader("Reason", "SIP ;cause=200"))
+	_, _, _ = p.receive(30 * time.Millisecond) // no CANCEL before a provisional response
 	p.send(from, wireOf(t, sip.NewResponse(req, sip.Status{Code: 180}, "callee")))
-	require.Equal(t, 180, nextResponse(t, tx).StatusCode)
-	done := make(chan error, 1)
-	go func() { done <- tx.Cancel(context.Background()) }()
-	cancel := p.answer(sip.Status{Code: 200})
-	require.Equal(t, sip.CANCEL, cancel.Method)
+	require.Equal(t, 180, tx.next(t).StatusCode)
+	var cancel *sip.Request
+	require.Eventually(t, func() bool {
+		cancel, _ = p.request()
+		return cancel.Method == sip.CANCEL // a copy of the INVITE may be under way
+	}, patience, time.Millisecond)
+	p.send(from, wireOf(t, sip.NewResponse(cancel, sip.Status{Code: 200}, "callee")))
 	require.Equal(t, req.Via().Value(), cancel.Via().Value())
 	require.Equal(t, "1 CANCEL", cancel.CSeq().Value())
-	require.NoError(t, <-done)
+	require.Equal(t, "SIP ;cause=200", sip.Value(cancel, "Reason"))
 	p.send(from, wireOf(t, sip.NewResponse(req, sip.Status{Code: 487}, "callee")))
-	require.Equal(t, 487, nextResponse(t, tx).StatusCode)
-	tx.Terminate()
+	require.Equal(t, 487, tx.next(t).StatusCode)
+}
+
+func TestInviteClientCancelUnanswered(t *testing.T) {
+	u := startUA(t, func(c *Config) { c.Timers.T1 = 5 * time.Millisecond })
+	p := newUDPPeer(t)
+	tx := startInvite(t, u, inviteTo(t, p.uri()), Target{})
+	req, from := p.request()
+	p.send(from, wireOf(t, sip.NewResponse(req, sip.Status{Code: 180}, "callee")))
+	require.Equal(t, 180, tx.next(t).StatusCode)
+	tx.tx.Cancel()
+	require.ErrorIs(t, tx.fails(t), ErrTimeout, "64*T1 after the CANCEL (RFC 3261 §9.1)")
 }
 
 func TestInviteClientFails(t *testing.T) {
 	u := startUA(t, func(c *Config) { c.Timers.T1 = 5 * time.Millisecond })
 	p := newUDPPeer(t)
-	tx, err := u.Invite(t.Context(), inviteTo(t, p.uri()), Target{})
-	require.NoError(t, err)
-	<-tx.Done()
-	require.ErrorIs(t, tx.Err(), ErrTimeout)
-	_, err = u.Invite(t.Context(), message(t, p.uri(), 1), Target{})
+	require.ErrorIs(t, startInvite(t, u, inviteTo(t, p.uri()), Target{}).fails(t), ErrTimeout)
+	_, err := u.Invite(message(t, p.uri(), 1), Target{}, nil)
 	require.ErrorIs(t, err, ErrRequest)
-	_, err = u.Invite(t.Context(), inviteTo(t, sip.URI{Scheme: "sip", Host: "127.0.0.1", Port: 1, Params: sip.Params{{Name: "transport", Value: "tcp"}}}), Target{})
-	require.ErrorIs(t, err, ErrTransport)
-	_, err = u.Invite(t.Context(), inviteTo(t, p.uri()), Target{Flow: Flow{Transport: "tcp", ID: 1}})
+	nobody := sip.URI{Scheme: "sip", Host: "127.0.0.1", Port: 1, Params: sip.Params{{Name: "transport", Value: "tcp"}}}
+	require.ErrorIs(t, startInvite(t, u, inviteTo(t, nobody), Target{}).fails(t), ErrTransport)
+	_, err = u.Invite(inviteTo(t, p.uri()), Target{Flow: Flow{Transport: "tcp", ID: 1}}, nil)
 	require.ErrorIs(t, err, ErrFlow)
+}
+
+func TestInviteClientDigest(t *testing.T) {
+	u := startUA(t, nil)
+	p := newUDPPeer(t)
+	tx := startInvite(t, u, inviteTo(t, p.uri()), Target{Credentials: &Credentials{Username: "mira", Password: "pw"}})
+	req, from := p.request()
+	require.Empty(t, sip.Value(req, "Authorization"))
+	p.send(from, wireOf(t, sip.NewResponse(req, sip.Status{Code: 401, Headers: []sip.Header{
+		sip.MustHeader("WWW-Authenticate", `Digest realm="voice.example", nonce="n1", algorithm=MD5, qop="auth"`),
+	}}, "callee")))
+	ack, _ := p.request()
+	require.Equal(t, sip.ACK, ack.Method)
+	again, _ := p.request()
+	require.Equal(t, sip.INVITE, again.Method)
+	require.Contains(t, sip.Value(again, "Authorization"), `nonce="n1"`)
+	require.Equal(t, "2 INVITE", again.CSeq().Value())
+	require.NotEqual(t, req.Via().Value(), again.Via().Value())
+	p.send(from, wireOf(t, sip.NewResponse(again, sip.Status{Code: 200}, "callee")))
+	require.Equal(t, 200, tx.next(t).StatusCode)
+	cseq, credentials := tx.tx.Sent()
+	require.EqualValues(t, 2, cseq)
+	require.Len(t, credentials, 1)
+}
+
+// A 503 and a dead address lead to the next one.
+func TestInviteClientFailover(t *testing.T) {
+	a, b := newUDPPeer(t), newUDPPeer(t)
+	d := newDNSServer(t,
+		"_sip._udp.voice.example. 60 IN SRV 1 0 "+fmt.Sprint(a.addr().Port())+" a.voice.example.",
+		"_sip._udp.voice.example. 60 IN SRV 2 0 "+fmt.Sprint(b.addr().Port())+" a.voice.example.",
+		"a.voice.example. 60 IN A 127.0.0.1")
+	u := startUA(t, func(c *Config) { c.Resolver = d.resolver() })
+	tx := startInvite(t, u, inviteTo(t, sip.URI{Scheme: "sip", User: "otto", Host: "voice.example"}), Target{})
+	req, from := a.request()
+	a.send(from, wireOf(t, sip.NewResponse(req, sip.Status{Code: 503}, "a")))
+	again, from := b.request()
+	require.Equal(t, sip.CallID(req), sip.CallID(again))
+	require.Equal(t, "1 INVITE", again.CSeq().Value())
+	b.send(from, wireOf(t, sip.NewResponse(again, sip.Status{Code: 486}, "b")))
+	require.Equal(t, 486, tx.next(t).StatusCode)
 }

@@ -97,9 +97,7 @@ func (r *Resolver) resolve(ctx context.Context, uri sip.URI, can Transports) ([]
 	name := strings.TrimSuffix(uri.Host, ".")
 	port := uint16(uri.Port)
 	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		d := Dest{Transport: cmp.Or(transport, defaultTransport(uri, can)), Name: name}
-		d.Addr = netip.AddrPortFrom(a.Unmap(), cmp.Or(port, defaultPort(d.Transport)))
-		return []Dest{d}, nil
+		return []Dest{address(uri, a, transport, can)}, nil
 	}
 	host = strings.TrimSuffix(host, ".")
 	if port != 0 || r.dns.local(host) {
@@ -118,6 +116,13 @@ func (r *Resolver) resolve(ctx context.Context, uri sip.URI, can Transports) ([]
 		services = wellKnown(host, uri.Scheme == "sips", can)
 	}
 	return r.byService(ctx, host, name, services, defaultTransport(uri, can))
+}
+
+// address is the destination of a URI whose target is an address.
+func address(uri sip.URI, a netip.Addr, transport string, can Transports) Dest {
+	d := Dest{Transport: cmp.Or(transport, defaultTransport(uri, can)), Name: strings.TrimSuffix(uri.Host, ".")}
+	d.Addr = netip.AddrPortFrom(a.Unmap(), cmp.Or(uint16(uri.Port), defaultPort(d.Transport)))
+	return d
 }
 
 // transportOf is the transport that the URI asks for, "" for none (§4.1).
