@@ -38,7 +38,8 @@ func (g *Gateway) build(ctx context.Context) error {
 	cfg := g.cfg.SIP
 	cfg.Auth = authenticator{g}
 	cfg.Accept = mapping.AcceptedTypes()
-	cfg.Supported = append(cfg.Supported, "path", "outbound", "gruu")
+	cfg.Supported = append(cfg.Supported, "path", "outbound", "gruu", eventList)
+	cfg.Events = []string{presencePackage, winfoPackage}
 	cfg.Options = g.optionsStatus
 	if g.ua, err = ua.New(cfg); err != nil {
 		return fmt.Errorf("interwork: %w", err)

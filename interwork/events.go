@@ -153,7 +153,7 @@ func (e *events) Subscribed(s event.Subscribed) {
 	e.keepWatcher(key, s.Subscription)
 	flow := e.g.flows.next('p')
 	e.g.note(flow, key.aor, journal.Gateway, "SUBSCRIBE")
-	e.g.pairs.post(key, presence.Watched{Flow: flow, Watcher: s.Subscription.ID(), Poll: s.Poll()})
+	e.g.pairs.post(key, presence.Watched{Flow: flow, Watcher: s.Subscription.ID(), Poll: s.Poll(), Hops: max(s.MaxForwards, 0)})
 }
 
 // Refreshed implements event.NotifierOwner.

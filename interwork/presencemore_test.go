@@ -236,3 +236,18 @@ func TestOnThePhone(t *testing.T) {
 	n := r.told(otto, "open")
 	require.NotContains(t, string(n.Body), "on-the-phone")
 }
+
+// A request that runs in circles through gateways ends (RFC 7247 §8): the hop count crosses
+// both ways.
+func TestHopsCross(t *testing.T) {
+	r := newRig(t, nil)
+	otto := r.phone("otto", nil)
+	otto.Answer(siptest.Is("SUBSCRIBE"), siptest.Status(489))
+	require.Equal(t, 200, r.subscribe(otto, mira, "presence", "application/pidf+xml", "Max-Forwards: 7").Status)
+	ask := r.mira.ExpectPresence(t, xmpptest.Type("subscribe"))
+	headers := ask.Extension(xmpp.NSSHIM, "headers")
+	require.NotNil(t, headers)
+	require.Equal(t, "6", headers.Child(xmpp.NSSHIM, "header").Text())
+	require.NoError(t, r.mira.Send(&xmpp.Presence{To: jid("otto"), Type: xmpp.PresenceSubscribe, Extensions: []*xmpp.Element{headers}}))
+	require.Equal(t, "6", otto.Want(t, siptest.Is("SUBSCRIBE")).Get("Max-Forwards"))
+}
