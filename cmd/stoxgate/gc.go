@@ -18,6 +18,9 @@ const (
 	// subscriptions are alive for hours, and five times of them is no little memory.
 	gcRoom  = 128 << 20
 	gcLeast = 50
+	// gcSpare is how much memory may stay unused, besides half of what is alive, after a
+	// storm has passed before it goes back to the system.
+	gcSpare = 64 << 20
 	// gcWatch is how often the live heap is looked at.
 	gcWatch = 5 * time.Second
 )
@@ -41,7 +44,8 @@ func tuneGC(ctx context.Context, env config.Environment) {
 		now := gcPercent
 		tick := time.NewTicker(gcWatch)
 		defer tick.Stop()
-		sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
+		spared := 0 // looks in a row at too much unused memory
 		for {
 			select {
 			case <-ctx.Done():
@@ -49,11 +53,19 @@ func tuneGC(ctx context.Context, env config.Environment) {
 			case <-tick.C:
 			}
 			metrics.Read(sample)
-			if sample[0].Value.Kind() != metrics.KindUint64 {
+			if sample[0].Value.Kind() != metrics.KindUint64 || sample[1].Value.Kind() != metrics.KindUint64 {
 				return // a runtime that does not tell
 			}
+			live, unused := sample[0].Value.Uint64(), sample[1].Value.Uint64()
+			if spared++; unused < gcSpare+live/2 {
+				spared = 0
+			}
+			if spared >= 2 { // by itself the runtime takes minutes over it
+				debug.FreeOSMemory()
+				spared = 0
+			}
 			// Each change stops the world for a moment, so small ones are not made.
-			if next := gcPercentOf(sample[0].Value.Uint64()); next < now*9/10 || next > now*11/10 {
+			if next := gcPercentOf(live); next < now*9/10 || next > now*11/10 {
 				debug.SetGCPercent(next)
 				now = next
 			}

@@ -256,10 +256,10 @@ func (w *watchers) fanOut(ctx context.Context, g *gateway, show, profile string)
 
 // settled is the resident memory once the work of the past is collected.
 func (g *gateway) settled(ctx context.Context) (rss int64) {
-	for range 10 {
+	for range 20 {
 		g.collect(ctx)
 		select {
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(time.Second):
 		case <-ctx.Done():
 		}
 	}
