@@ -9,7 +9,7 @@
 // With the argument presence it measures subscriptions instead: memory of each, the time
 // of a restart, and a fan-out of NOTIFYs.
 //
-//	go run ./interwork/interworktest/bench -n 100000 presence
+//	go run ./interwork/interworktest/bench presence
 package main
 
 import (
@@ -47,7 +47,7 @@ func main() {
 	only := flag.String("only", "", "x2s or s2x")
 	window := flag.Int("window", 0, "one closed loop with so many outstanding, instead of the standard loads")
 	rate := flag.Int("rate", 0, "one load with so many messages a second")
-	n := flag.Int("n", 60000, "messages per load")
+	n := flag.Int("n", 0, "messages per load, default 60000; subscriptions, default 100000")
 	transport := flag.String("transport", "udp", "udp or tcp")
 	binary := flag.String("binary", "", "gateway to measure; default: built from ./cmd/stoxgate")
 	postgres := flag.String("state-url", "", "PostgreSQL URL for the outbox; default: SQLite in a temporary folder")
@@ -56,6 +56,12 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *n == 0 {
+		*n = 60_000
+		if flag.Arg(0) == "presence" {
+			*n = 100_000
+		}
+	}
 	if flag.Arg(0) == "presence" {
 		if err := prepared(ctx, *binary, func(dir, binary string) error {
 			return presenceBench(ctx, *n, dir, binary, *postgres, *profile)
