@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -146,6 +147,8 @@ func (e *events) Subscribed(s event.Subscribed) {
 		_ = s.Subscription.Notify(event.Notification{State: sip.SubscriptionTerminated, Reason: sip.ReasonNoResource})
 		return
 	}
+	// The key outlives the request, of whose text it is made.
+	key.jid, key.aor = key.jid.Clone(), strings.Clone(key.aor)
 	s.Subscription.Data = &watcherRef{key}
 	e.mu.Lock()
 	e.watchers[s.Subscription.ID()] = s.Subscription

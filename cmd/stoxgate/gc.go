@@ -16,11 +16,11 @@ const (
 	gcPercent = 400
 	// gcRoom bounds that growth in bytes, and gcLeast from below: a hundred thousand
 	// subscriptions are alive for hours, and five times of them is no little memory.
-	gcRoom  = 128 << 20
-	gcLeast = 50
-	// gcSpare is how much memory may stay unused, besides half of what is alive, after a
-	// storm has passed before it goes back to the system.
-	gcSpare = 64 << 20
+	gcRoom  = 96 << 20
+	gcLeast = 30
+	// gcSpare is how much memory may stay unused, besides a quarter of what is alive, after
+	// a storm has passed before it goes back to the system.
+	gcSpare = 32 << 20
 	// gcWatch is how often the live heap is looked at.
 	gcWatch = 5 * time.Second
 )
@@ -57,7 +57,7 @@ func tuneGC(ctx context.Context, env config.Environment) {
 				return // a runtime that does not tell
 			}
 			live, unused := sample[0].Value.Uint64(), sample[1].Value.Uint64()
-			if spared++; unused < gcSpare+live/2 {
+			if spared++; unused < gcSpare+live/4 {
 				spared = 0
 			}
 			if spared >= 2 { // by itself the runtime takes minutes over it
