@@ -14,6 +14,7 @@ import (
 	"github.com/stoxgate/stoxgate/interwork/store"
 	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip"
+	"github.com/stoxgate/stoxgate/sip/dialog"
 	"github.com/stoxgate/stoxgate/sip/registrar"
 	"github.com/stoxgate/stoxgate/sip/ua"
 	"github.com/stoxgate/stoxgate/xmpp/component"
@@ -38,7 +39,7 @@ func (g *Gateway) build(ctx context.Context) error {
 	cfg := g.cfg.SIP
 	cfg.Auth = authenticator{g}
 	cfg.Accept = mapping.AcceptedTypes()
-	cfg.Supported = append(cfg.Supported, "path", "outbound", "gruu", eventList)
+	cfg.Supported = append(append(cfg.Supported, "path", "outbound", "gruu", eventList), dialog.Supported()...)
 	cfg.Events = []string{presencePackage, winfoPackage}
 	cfg.Options = g.optionsStatus
 	if g.ua, err = ua.New(cfg); err != nil {
@@ -62,6 +63,9 @@ func (g *Gateway) build(ctx context.Context) error {
 		return err
 	}
 	if err := g.buildEvents(); err != nil {
+		return err
+	}
+	if err := g.buildCalls(); err != nil {
 		return err
 	}
 	if err := g.buildPublications(); err != nil {
@@ -266,6 +270,9 @@ func (g *Gateway) displayName(uri sip.URI) string {
 // capabilities is what can cross to a SIP user, as far as it is known.
 func (g *Gateway) capabilities(uri sip.URI) disco.Capabilities {
 	c := disco.Files
+	if g.calls != nil {
+		c |= disco.Audio
+	}
 	p, _ := g.caps.peek(uri.Key())
 	if p.AcceptsIsComposing {
 		c |= disco.ChatStates

@@ -25,7 +25,7 @@ func (g *Gateway) callState(user xmpp.JID, aor sip.URI, busy bool) {
 	if !busy {
 		step = -1
 	}
-	c := &g.calls
+	c := &g.callStates
 	c.mu.Lock()
 	if c.users == nil {
 		c.users, c.aors = make(map[xmpp.JID]int), make(map[string]int)

@@ -16,14 +16,15 @@
 //   - Every SIP request has a goroutine of sip/ua. It finds out who asks and for whom,
 //     gives the request to the pair's actor and returns; the UA keeps the transaction
 //     open until the answer.
-//   - Every pair (bare JID × AOR) has one actor: a mailbox whose goroutine exists only
-//     while there is something to handle. It owns all state of the pair, never waits on
-//     the network or the disk, and holds no lock. What waits runs outside and posts a
-//     typed event back.
-//   - SIP client transactions and the pings that confirm deliveries run in goroutines of
-//     the gateway, bounded in number and time, and counted in Gateway.work.
+//   - Every pair (bare JID × AOR) has one actor: a mailbox that is worked for only while
+//     there is something to handle, by the goroutine that brings the event or by one of
+//     the crew. It owns all state of the pair, never waits on the network or the disk,
+//     and holds no lock. What waits runs outside and posts a typed event back.
+//   - SIP client transactions call back from sip/ua; the pings that confirm deliveries
+//     run in goroutines of the gateway. Both are bounded in number and time, and counted
+//     in Gateway.work.
 //   - The store's writer goroutine commits the outbox in groups; its callbacks post to
-//     mailboxes.
+//     mailboxes and leave the work to the crew.
 //
 // Mailboxes refuse what comes from the wire when they are full (resource-constraint, or
 // 503 with Retry-After) and always take results, whose number is bounded by what was
@@ -40,8 +41,9 @@
 //
 // # Three promises
 //
-// Nothing is acknowledged before it is safe. A message from XMPP is in the outbox
-// before it is sent on. A MESSAGE from SIP gets 200 when the XMPP server is known to
+// Nothing is acknowledged before it is safe. A message from XMPP, where nothing can be
+// acknowledged, goes to its receiver and to the outbox at the same time, and is on the
+// disk a few milliseconds later unless it has been answered by then. A MESSAGE from SIP gets 200 when the XMPP server is known to
 // have taken the stanza and not to have bounced it (a ping behind it came back, see
 // deliverer), 202 when it is on disk for later or its fate is unknown.
 //
@@ -54,8 +56,8 @@
 // # Paths
 //
 // A message from XMPP: component reader → Gateway.HandleStanza → pair → chat.Pair →
-// outbox → mapping.MessageToRequests → router → ua transaction → chat.Pair → forgotten,
-// or an error stanza.
+// outbox, and mapping.MessageToRequests → router → ua transaction → chat.Pair →
+// forgotten, or an error stanza.
 //
 // A message from SIP: ua → Gateway.sipMessage (digest, addresses) → pair → chat.Pair →
 // mapping.RequestToMessages → deliverer → component → verdict → 200, 202 or an error.

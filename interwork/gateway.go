@@ -52,7 +52,8 @@ type Config struct {
 	Log          zerolog.Logger
 	Version      string
 	Drain        time.Duration // how long Run waits for work under way at the end; default 10 s
-	SeedContacts bool          // offer the phones here to XMPP users who add the gateway
+	Calls        CallConfig
+	SeedContacts bool // offer the phones here to XMPP users who add the gateway
 	// ConfirmWatchers lets XMPP users who want to see a phone here wait until its owner, or
 	// an operator, agrees; otherwise whoever asks is let in, as phones cannot be asked.
 	ConfirmWatchers bool
@@ -82,11 +83,12 @@ type Gateway struct {
 	disco        *disco.Responder
 	receipts     *receipts
 	events       *events
+	calls        *calls // nil: calls are not carried
 	publications *publications
 	posters      *posters
 	gates        *gates
 	seeder       *seeder
-	calls        callStates
+	callStates   callStates
 	loads        taskQueue
 	winfo        *winfo
 	lists        *lists
@@ -201,6 +203,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.ready.Store(false)
 	g.drain()
+	g.calls.end()
 	g.gates.down() // the link writes what it has before it closes
 	stop()
 	err := group.Wait()
@@ -236,6 +239,7 @@ func (g *Gateway) shutdown() {
 		g.log.Warn().Err(err).Msg("sip shutdown")
 	}
 	g.work.Wait()
+	g.calls.close()
 	g.pairs.close()
 	g.crew.close()
 }

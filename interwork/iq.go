@@ -8,6 +8,10 @@ import (
 // stanzaIQ answers requests; results were taken by the component's tracker before.
 func (g *Gateway) stanzaIQ(iq *xmpp.IQ) {
 	if !iq.IsRequest() {
+		g.callAnswered(iq)
+		return
+	}
+	if g.callIQ(iq) {
 		return
 	}
 	answer := g.disco.Answer(iq, g.subject(iq.To))

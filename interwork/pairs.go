@@ -137,7 +137,7 @@ func (g *Gateway) newPair(k pairKey) *pair {
 		p.contact, _ = g.addresses.CallerToXMPP(uri) // a pair begins with an address that has both forms
 	}
 	p.presence = presence.NewPair(g.events.settings, presencePorts{p})
-	if user, aor := g.calls.busy(k); user || aor {
+	if user, aor := g.callStates.busy(k); user || aor {
 		p.box.post(presence.CallChanged{User: true, Busy: user})
 		p.box.post(presence.CallChanged{Busy: aor})
 	}

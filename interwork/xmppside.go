@@ -31,20 +31,26 @@ func (g *Gateway) LinkChanged(up bool, err error) {
 	if !up && err == nil {
 		g.log.Info().Msg("xmpp link closed")
 		g.metrics.link.Set(0)
+		g.calls.linkDown()
 		return
 	}
 	if !up {
 		g.log.Warn().Err(err).Msg("xmpp link down, messages are kept")
 		g.metrics.link.Set(0)
+		g.calls.linkDown()
 		return
 	}
 	g.log.Info().Msg("xmpp link up")
 	g.metrics.link.Set(1)
 	g.pairs.linkUp()
+	g.calls.linkUp()
 	g.gates.up()
 }
 
 func (g *Gateway) stanzaMessage(m *xmpp.Message) {
+	if g.callMessage(m) {
+		return
+	}
 	if m.Type == xmpp.MessageError {
 		if !g.deliverer.bounced(m) {
 			g.log.Debug().Stringer("from", m.From).Stringer("to", m.To).Str("id", m.ID).Msg("bounce of nothing that is remembered")
@@ -108,6 +114,7 @@ func (g *Gateway) stanzaPresence(p *xmpp.Presence) {
 	if p.From.IsZero() || p.To.IsZero() {
 		return
 	}
+	g.calls.presence(p)
 	if p.To.Local() == "" {
 		g.gates.stanza(p)
 		return

@@ -33,6 +33,22 @@
 //	moods                       presencemood.go              MoodToRPID, RPIDToMood and those of activities   RFC 4480; XEP-0107, XEP-0108
 //	ends of subscriptions       presencesub.go               SubscribeStatusToVerdict, PresenceErrorToState   RFC 8048 §5; RFC 6665 §4.1.3
 //	watchers                    winfo.go                     WatchersToInfo                                   RFC 3858
+//	calls: whole sessions       callsdp.go                   ContentsToSDP, SDPToContents, ContentNames       RFC 3264; XEP-0166 §7.3; XEP-0338
+//	calls: descriptions         callmedia.go                 DescriptionToMedia, MediaToDescription, Profile  XEP-0167, 0293, 0294, 0339, 0507; RFC 8866
+//	calls: transports           calltransport.go             TransportToMedia, MediaToTransport,              XEP-0176, 0177, 0320; RFC 8839; RFC 8122
+//	                                                         CandidateToSDP, CandidateToJingle,
+//	                                                         FingerprintToSDP, FingerprintToJingle
+//	calls: who sends            calldirection.go             SendersToDirection, DirectionToSenders,          XEP-0166 §7.3; RFC 3264 §5.1, §8.4
+//	                                                         HoldDirection
+//	calls: codecs               callcodec.go                 SameCodec, SharedCodecs, AnswerCodecs,           RFC 3264 §6.1; RFC 3551; RFC 4733
+//	                                                         EventsFor, IsEvents, NumberCodecs
+//	calls: why they end         callreasons.go,              ReasonToStatus, ReasonToReasons, StatusToReason, XEP-0166 §7.4; RFC 3326; RFC 3261 §21
+//	                            callreasontables.go          ReasonsToReason, CancelToReason, RejectToStatus,
+//	                                                         InitiateErrorToStatus, ProposeErrorToStatus,
+//	                                                         FailureToReason, CallReasons, CallStatuses,
+//	                                                         CallCauses
+//	calls: names                callid.go, callheaders.go    SIDToCallID, CallIDToSID, InitiateToHeaders,     XEP-0166 §7.1; XEP-0353 §3.1; RFC 3261 §8.1.1
+//	                                                         InviteToInitiate, DeviceOf
 //
 // Decisions that bind the package:
 //
@@ -43,5 +59,8 @@
 //   - Text that becomes a header goes through one line cleaner, text that becomes XML through one text cleaner,
 //     and markup through one list of what is allowed; there is no second way.
 //   - The golden pairs in testdata/mapping are the reference: one file per row of the tables of RFC 7572 and of
-//     the rules around them.
+//     the rules around them; those of testdata/mapping/call are one for each row between Jingle and SDP, and of the
+//     tables of reasons, which callreasons.md prints.
+//   - What clients and phones are known to fail on is left out with its name in the loss, rather than sent because
+//     a specification allows it; each such place says COMPAT.
 package mapping

@@ -98,15 +98,24 @@ const (
 // Jingle (XEP-0166) and its applications, transports and descriptions.
 const (
 	NSJingle           = "urn:xmpp:jingle:1"
+	NSJingleErrors     = "urn:xmpp:jingle:errors:1"
 	NSJingleMessage    = "urn:xmpp:jingle-message:0"  // XEP-0353
 	NSJingleRTP        = "urn:xmpp:jingle:apps:rtp:1" // XEP-0167
 	NSJingleRTPAudio   = "urn:xmpp:jingle:apps:rtp:audio"
 	NSJingleRTPVideo   = "urn:xmpp:jingle:apps:rtp:video"
+	NSJingleRTPInfo    = "urn:xmpp:jingle:apps:rtp:info:1"
 	NSJingleRTCPFB     = "urn:xmpp:jingle:apps:rtp:rtcp-fb:0"    // XEP-0293
 	NSJingleRTPHdrExt  = "urn:xmpp:jingle:apps:rtp:rtp-hdrext:0" // XEP-0294
+	NSJingleSources    = "urn:xmpp:jingle:apps:rtp:ssma:0"       // XEP-0339
 	NSJingleDTLS       = "urn:xmpp:jingle:apps:dtls:0"           // XEP-0320
+	NSJingleGrouping   = "urn:xmpp:jingle:apps:grouping:0"       // XEP-0338
+	NSJingleCategory   = "urn:xmpp:jingle:apps:category:0"       // XEP-0507
 	NSJingleFile       = "urn:xmpp:jingle:apps:file-transfer:5"  // XEP-0234
 	NSJingleICEUDP     = "urn:xmpp:jingle:transports:ice-udp:1"  // XEP-0176
+	NSJingleRawUDP     = "urn:xmpp:jingle:transports:raw-udp:1"  // XEP-0177
+	NSJingleDTMF       = "urn:xmpp:jingle:dtmf:0"                // XEP-0181
+	NSJingleTransfer   = "urn:xmpp:jingle:transfer:0"            // XEP-0251
+	NSExtDisco         = "urn:xmpp:extdisco:2"                   // XEP-0215
 	FeatureOfferAnswer = "urn:ietf:rfc:3264"                     // XEP-0176: speaks SDP offer/answer
 	FeatureSourceAttrs = "urn:ietf:rfc:5576"                     // XEP-0339
 	FeatureSDPGrouping = "urn:ietf:rfc:5888"                     // XEP-0338

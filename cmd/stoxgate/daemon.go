@@ -132,6 +132,9 @@ func gatewayConfig(c *config.Config) (interwork.Config, error) {
 			return out, err
 		}
 	}
+	if out.Calls, err = callConfig(c); err != nil {
+		return out, err
+	}
 	out.SIP, err = userAgentConfig(c)
 	return out, err
 }

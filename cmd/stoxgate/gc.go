@@ -18,9 +18,6 @@ const (
 	// subscriptions are alive for hours, and five times of them is no little memory.
 	gcRoom  = 96 << 20
 	gcLeast = 30
-	// gcSpare is how much memory may stay unused, besides a quarter of what is alive, after
-	// a storm has passed before it goes back to the system.
-	gcSpare = 32 << 20
 	// gcWatch is how often the live heap is looked at.
 	gcWatch = 5 * time.Second
 )
@@ -44,8 +41,7 @@ func tuneGC(ctx context.Context, env config.Environment) {
 		now := gcPercent
 		tick := time.NewTicker(gcWatch)
 		defer tick.Stop()
-		sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
-		spared := 0 // looks in a row at too much unused memory
+		sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 		for {
 			select {
 			case <-ctx.Done():
@@ -53,17 +49,10 @@ func tuneGC(ctx context.Context, env config.Environment) {
 			case <-tick.C:
 			}
 			metrics.Read(sample)
-			if sample[0].Value.Kind() != metrics.KindUint64 || sample[1].Value.Kind() != metrics.KindUint64 {
+			if sample[0].Value.Kind() != metrics.KindUint64 {
 				return // a runtime that does not tell
 			}
-			live, unused := sample[0].Value.Uint64(), sample[1].Value.Uint64()
-			if spared++; unused < gcSpare+live/4 {
-				spared = 0
-			}
-			if spared >= 2 { // by itself the runtime takes minutes over it
-				debug.FreeOSMemory()
-				spared = 0
-			}
+			live := sample[0].Value.Uint64()
 			// Each change stops the world for a moment, so small ones are not made.
 			if next := gcPercentOf(live); next < now*9/10 || next > now*11/10 {
 				debug.SetGCPercent(next)

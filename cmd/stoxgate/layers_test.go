@@ -34,6 +34,7 @@ var groups = map[string][]string{
 	"xmpp wire": {"xmpp/component", "xmpp/disco"},
 	"sip wire":  {"sip/ua", "sip/dialog", "sip/event", "sip/registrar", "sip/msrp"},
 	"leaves":    {"interwork/relay", "interwork/store", "interwork/journal"},
+	"codecs":    {"interwork/relay/codec", "interwork/relay/jitter", "interwork/relay/transcode", "interwork/relay/tone"},
 	"services":  {"interwork/identity", "interwork/presence", "interwork/chat", "interwork/call"},
 	"peers":     {"xmpp/xmpptest", "sip/siptest", "jingle/jingletest"},
 }
@@ -56,6 +57,8 @@ var layers = []layer{
 	{"mapping", []string{"values"}},
 	{"xmpp wire", []string{"xmpp", "xmpp wire"}},
 	{"sip wire", []string{"values", "sip wire"}}, // of the values, only sip's: see TestFamilies
+	{"codecs", []string{"codecs"}},
+	{"interwork/relay", []string{"values", "codecs"}},
 	{"leaves", []string{"values"}},
 
 	// Level 2: decisions. What a service needs of the wire or of another

@@ -30,7 +30,8 @@ type BaresipOptions struct {
 	Codecs     []string // such as "PCMA/8000/1"; default all
 	MediaEnc   string   // "srtp", "srtp-mand" or "dtls_srtp"
 	MediaNAT   string   // "ice"
-	Source     string   // what its microphone hears: "aufile,FILE.wav" (see WriteTone); default silence
+	Source     string   // what its microphone hears: "aufile,FILE.wav" (see WriteTone); default what it plays
+	Tone       float64  // instead of Source: a tone of so many hertz, at the rate of the first of Codecs
 	Record     bool     // write what it hears and says to WAV files in Dir
 	Account    string   // further parameters of its account, such as "regq=0.5;regint=120"
 	Extra      string   // further lines of its configuration
@@ -82,6 +83,10 @@ func PrepareBaresip(t TB, o BaresipOptions) *Baresip {
 		o.Source = "aubridge,sink"
 	}
 	dir := workDir(t, "baresip-"+o.User)
+	if o.Tone != 0 {
+		rate, channels := baresipRate(o.Codecs)
+		o.Source = "aufile," + writeTone(t, filepath.Join(dir, "microphone.wav"), o.Tone, rate, channels, toneLength)
+	}
 	control := FreePort(t)
 	b := &Baresip{options: o, port: FreePorts(t, 2)} // it takes the next port too, for TLS
 	rtp := FreePorts(t, 20)

@@ -1,7 +1,8 @@
 // Package interworktest drives real software that this project did not write,
 // so that others judge it: Prosody and ejabberd as XMPP servers, slixmpp as a
-// Jabber client, baresip and SIPp as phones, Kamailio as a registrar, and the
-// stoxgate binary itself as a child process.
+// Jabber client, Chromium with npm's stanza as one with calls, baresip and SIPp
+// as phones, Kamailio as a registrar, and the stoxgate binary itself as a child
+// process.
 //
 // A driver starts one program in the foreground with a configuration of its
 // own, in a folder that the test owns, on loopback ports that the test
@@ -17,6 +18,10 @@
 //   - Waiting is always for a condition, with a deadline; nothing sleeps for a
 //     fixed time. Everything that a peer saw goes into a Feed, from which a
 //     test takes what it expects.
+//   - Sound is measured, at both ends: every microphone is a tone of its own
+//     (no sound card is needed), and what a peer hears is judged by frequency,
+//     level, purity and gaps (Recording, Sound), with code that shares nothing
+//     with the gateway's media.
 //   - A program that is missing skips the test and names its Debian package.
 //     With STOXGATE_REQUIRE_PEERS=1, which `make test` and CI set, it fails
 //     instead: a green run can't hide a peer that never ran.
@@ -26,5 +31,7 @@
 //
 // Environment: STOXGATE_REQUIRE_PEERS=1 as above; STOXGATE_KEEP=DIR keeps the
 // folders of all programs (configuration, logs, captures) below DIR;
-// STOXGATE_BINARY=FILE is a ready stoxgate instead of one built here.
+// STOXGATE_BINARY=FILE is a ready stoxgate instead of one built here;
+// STOXGATE_BROWSER=FILE is the script that .ci/browser makes, from elsewhere than
+// .tools/browser of the source tree.
 package interworktest

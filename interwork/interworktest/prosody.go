@@ -8,7 +8,10 @@ import (
 
 // Prosody is a running Prosody (0.12 of Debian 12) with accounts on Domain and
 // one component.
-type Prosody struct{ server }
+type Prosody struct {
+	server
+	http int // 0: no websockets
+}
 
 // StartProsody starts a Prosody, skipping the test where it is not installed.
 // It is usable within about 0.3 s. Clients may log in without TLS (PLAIN and
@@ -19,7 +22,12 @@ func StartProsody(t TB, o ServerOptions) *Prosody {
 	path := need(t, "prosody", "prosody")
 	o = o.withDefaults()
 	dir := workDir(t, "prosody")
-	p := &Prosody{server{options: o, client: FreePort(t), component: FreePort(t)}}
+	p := &Prosody{server: server{options: o, client: FreePort(t), component: FreePort(t)}}
+	used := []string{p.ClientAddress(), p.ComponentAddress()}
+	if o.WebSocket {
+		p.http = FreePort(t)
+		used = append(used, loopback(p.http))
+	}
 
 	// Accounts are written as mod_auth_internal_plain stores them: prosodyctl
 	// takes 0.2 s for each.
@@ -29,14 +37,14 @@ func StartProsody(t TB, o ServerOptions) *Prosody {
 	}
 	config := filepath.Join(dir, "prosody.cfg.lua")
 	writeFile(t, config, render(t, "prosody.cfg.lua.tmpl", map[string]any{
-		"Dir": dir, "Client": p.client, "Component": p.component, "Options": o,
+		"Dir": dir, "Client": p.client, "Component": p.component, "HTTP": p.http, "Options": o,
 	}))
 	p.Process = newProcess(t, spec{
 		name:  "prosody",
 		path:  path,
 		args:  []string{"-F", "--config", config},
 		dir:   dir,
-		ready: listening(p.ClientAddress(), p.ComponentAddress()),
+		ready: listening(used...),
 	})
 	p.Start()
 	return p
@@ -44,6 +52,10 @@ func StartProsody(t TB, o ServerOptions) *Prosody {
 
 // Software implements Server.
 func (p *Prosody) Software() string { return "prosody" }
+
+// WebSocketURL is where browsers log in (RFC 7395); the server was started with
+// WebSocket.
+func (p *Prosody) WebSocketURL() string { return "ws://" + loopback(p.http) + "/xmpp-websocket" }
 
 // prosodyStore is how Prosody's file storage spells a name (util.datamanager):
 // every byte but letters and digits as %xx.

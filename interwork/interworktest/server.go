@@ -34,6 +34,7 @@ type ServerOptions struct {
 	Component string    // domain of the gateway's component; default DefaultComponent
 	Secret    string    // of the component; default DefaultSecret
 	Accounts  []Account // default mira and jonas
+	WebSocket bool      // clients may come by RFC 7395 too: for browsers, of Prosody only
 	Extra     string    // lines added to the global part of the server's configuration
 }
 

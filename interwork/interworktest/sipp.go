@@ -27,16 +27,28 @@ const (
 	MessageUASSilent = "message_uas_silent" // answers no MESSAGE
 	MessageUASBusy   = "message_uas_busy"   // 503 first, then 200
 	Register         = "register"           // registers a contact
-	Subscribe        = "subscribe"          // subscribes to an event package
-	PresenceUAS      = "presence_uas"       // takes SUBSCRIBE for presence and answers with a document
-	Publish          = "publish"            // publishes presence and takes it back
+
+	CallUAC        = "call_uac"          // calls, talks, hangs up
+	CallUACStays   = "call_uac_stays"    // calls, talks until the other hangs up
+	CallUACRefused = "call_uac_refused"  // calls and is refused with Status
+	CallUACCancels = "call_uac_cancels"  // calls and gives up when it rings
+	CallUACLate    = "call_uac_late"     // calls without an offer
+	CallUACHolds   = "call_uac_holds"    // calls, holds, takes back, hangs up
+	CallUAS        = "call_uas"          // answers, talks until the other hangs up
+	CallUASHangsUp = "call_uas_hangs_up" // answers, talks, hangs up
+	CallUASRefuses = "call_uas_refuses"  // rings and refuses with Status
+	CallUASRejects = "call_uas_rejects"  // refuses with Status at once
+	CallUASRings   = "call_uas_rings"    // rings for ever
+	Subscribe      = "subscribe"         // subscribes to an event package
+	PresenceUAS    = "presence_uas"      // takes SUBSCRIBE for presence and answers with a document
+	Publish        = "publish"           // publishes presence and takes it back
 )
 
 // SIPpOptions describes one run of SIPp.
 type SIPpOptions struct {
 	Scenario  string            // the name of one of ours, or the XML of another
 	OutOfCall string            // the same, for requests outside the calls of Scenario (-oocsf)
-	Status    string            // what MessageUAS answers; default "200 OK"
+	Status    string            // [status] of a scenario, as MessageUAS answers it; default "200 OK"
 	Keys      map[string]string // the scenario's [name] keywords
 	CSV       string            // lines for its [fieldN] keywords, with SIPp's head line
 	Remote    string            // host:port to send to; empty for a server
@@ -48,6 +60,8 @@ type SIPpOptions struct {
 	User      string            // for digest; also key user
 	Password  string            // for digest; default PasswordOf(User)
 	Stay      time.Duration     // how long a <pause/> lasts; default no time
+	Talk      time.Duration     // how long a part of a call lasts; default 1 s
+	Codec     string            // of calls: CodecPCMA (default), CodecPCMU, …
 	Args      []string          // further arguments
 }
 
@@ -84,10 +98,13 @@ func StartSIPp(t TB, o SIPpOptions) *SIPp {
 	if o.Status == "" {
 		o.Status = "200 OK"
 	}
+	if o.Talk == 0 {
+		o.Talk = time.Second
+	}
 	s := &SIPp{port: o.Port, stats: filepath.Join(dir, "stats.csv")}
 	trace := filepath.Join(dir, "messages.log")
 	args := []string{
-		"-sf", scenarioFile(t, dir, "scenario.xml", o.Scenario, o.Status),
+		"-sf", scenarioFile(t, dir, "scenario.xml", o.Scenario, o),
 		"-i", "127.0.0.1", "-p", strconv.Itoa(o.Port), "-bind_local",
 		"-nostdin", "-f", "60",
 		"-trace_msg", "-message_file", trace,
@@ -97,6 +114,9 @@ func StartSIPp(t TB, o SIPpOptions) *SIPp {
 		"-default_behaviors", "all,-bye", "-aa",
 		"-au", o.User, "-ap", o.Password,
 		"-key", "user", o.User,
+	}
+	if strings.Contains(o.Scenario+o.OutOfCall, "call_u") {
+		args = append(args, mediaArgs(t, o.Codec)...)
 	}
 	transport := "u1"
 	network := "udp"
@@ -110,7 +130,7 @@ func StartSIPp(t TB, o SIPpOptions) *SIPp {
 		args = append(args, "-auth_uri", strings.TrimPrefix(uri, "sip:"))
 	}
 	if o.OutOfCall != "" {
-		args = append(args, "-oocsf", scenarioFile(t, dir, "outofcall.xml", o.OutOfCall, o.Status))
+		args = append(args, "-oocsf", scenarioFile(t, dir, "outofcall.xml", o.OutOfCall, o))
 	}
 	for key, value := range o.Keys {
 		args = append(args, "-key", key, value)
@@ -275,14 +295,14 @@ func Scenario(t TB, name string) string {
 }
 
 // scenarioFile writes a scenario, ours by its name or the given XML, into the
-// folder. The status line of an answer is filled in here: SIPp reads its code
-// before it looks at keywords.
-func scenarioFile(t TB, dir, name, scenario, status string) string {
+// folder. The status line of an answer, and times, are filled in here: SIPp
+// reads them before it looks at keywords.
+func scenarioFile(t TB, dir, name, scenario string, o SIPpOptions) string {
 	t.Helper()
 	if !strings.HasPrefix(strings.TrimSpace(scenario), "<") {
 		scenario = Scenario(t, scenario)
 	}
 	path := filepath.Join(dir, name)
-	writeFile(t, path, strings.ReplaceAll(scenario, "[status]", status))
+	writeFile(t, path, strings.NewReplacer("[status]", o.Status, "[talk]", strconv.FormatInt(o.Talk.Milliseconds(), 10)).Replace(scenario))
 	return path
 }

@@ -1,11 +1,11 @@
 // Package siptest is the other end of the line: scripted SIP phones, load
 // generators and a DNS server that run in the test's own process on loopback.
 //
-// Standards: RFC 3261 (messages, non-INVITE transactions, digest), RFC 3428
+// Standards: RFC 3261 (messages, transactions, digest), RFC 3428
 // (MESSAGE), RFC 3581 (rport), RFC 5626 (outbound, CRLF keep-alive), RFC 7118
 // (WebSocket), RFC 8760 (digest with SHA-256), RFC 3263 (records of [DNS]).
 //
-// [UA] is the strict phone, [Answerer] and [Sender] are the two ends of a load
+// [UA] is the strict phone, [Phone] places and takes calls, [Answerer] and [Sender] are the two ends of a load
 // test, [Authority] makes certificates.
 //
 // Decisions that bind the package:

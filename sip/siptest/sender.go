@@ -17,6 +17,7 @@ type SenderConfig struct {
 	Transport string // udp (default) or tcp
 	Proxy     string // host:port of the gateway
 	Window    int    // pairs, each with one MESSAGE under way; 1 when zero
+	Rate      int    // messages a second in all, each on a pair that is free; 0: as fast as they are answered. UDP only
 	Total     int    // messages to send in all
 	// From and To give the URIs of a pair, 0 <= pair < Window.
 	From, To func(pair int) string
@@ -67,7 +68,8 @@ type Sender struct {
 
 	report    Report
 	latencies []time.Duration
-	done      int // slots without further messages
+	done      int   // slots without further messages
+	idle      []int // slots that wait for their turn, longest first
 }
 
 // slot is one pair.
@@ -85,6 +87,9 @@ type slot struct {
 func NewSender(cfg SenderConfig) (*Sender, error) {
 	if cfg.From == nil || cfg.To == nil || cfg.Total < 1 {
 		return nil, errors.New("siptest: sender needs From, To and Total")
+	}
+	if cfg.Rate > 0 && cfg.Transport != "" && cfg.Transport != "udp" {
+		return nil, errors.New("siptest: sender has a rate over UDP only")
 	}
 	if cfg.Window < 1 {
 		cfg.Window = 1
@@ -157,6 +162,36 @@ func (s *Sender) start(i int, now time.Time) bool {
 	return true
 }
 
+// next is start for a pair that has become free, which waits for its turn when there
+// is a rate.
+func (s *Sender) next(i int, now time.Time) bool {
+	if s.cfg.Rate <= 0 || s.report.Sent == s.cfg.Total {
+		return s.start(i, now)
+	}
+	s.slots[i].n = 0
+	s.idle = append(s.idle, i)
+	return false
+}
+
+// paced starts what is due and gives the time until the next message is.
+func (s *Sender) paced(begin time.Time, send func(i int) error) (time.Duration, error) {
+	for len(s.idle) > 0 {
+		now := time.Now()
+		due := begin.Add(time.Duration(s.report.Sent) * time.Second / time.Duration(s.cfg.Rate))
+		if wait := due.Sub(now); wait > 0 && s.report.Sent < s.cfg.Total {
+			return wait, nil
+		}
+		i := s.idle[0]
+		s.idle = s.idle[1:]
+		if s.start(i, now) { // else all are sent, and the pair has ended
+			if err := send(i); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return time.Hour, nil
+}
+
 const branchCookie = "z9hG4bK-"
 
 func (s *Sender) appendBranch(b []byte, pair, n int) []byte {
@@ -207,8 +242,9 @@ func (s *Sender) runUDP(ctx context.Context) error {
 	s.proto, s.local = "UDP", conn.udp.LocalAddr().String()
 	send := func(i int) error { return conn.queue(append(conn.next(), s.slots[i].raw...), to) }
 	now := time.Now()
+	begin := now
 	for i := range s.slots {
-		if s.start(i, now) {
+		if s.next(i, now) {
 			if err := send(i); err != nil {
 				return fmt.Errorf("siptest: %w", err)
 			}
@@ -217,17 +253,24 @@ func (s *Sender) runUDP(ctx context.Context) error {
 	tick := s.cfg.T1 / 4
 	scan := now.Add(tick)
 	for s.done < len(s.slots) {
+		wait := tick
+		if s.cfg.Rate > 0 {
+			if wait, err = s.paced(begin, send); err != nil {
+				return fmt.Errorf("siptest: %w", err)
+			}
+			wait = min(wait, tick)
+		}
 		if err := conn.flush(); err != nil {
 			return fmt.Errorf("siptest: %w", err)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		conn.deadline(time.Now().Add(tick))
+		conn.deadline(time.Now().Add(wait))
 		var failed error
 		err := conn.read(func(raw []byte, _ net.Addr) {
 			now := time.Now()
-			if i := s.finished(raw, now); i >= 0 && s.start(i, now) {
+			if i := s.finished(raw, now); i >= 0 && s.next(i, now) {
 				failed = errors.Join(failed, send(i))
 			}
 		})
@@ -253,7 +296,7 @@ func (s *Sender) overdue(now time.Time, again func(i int) error) error {
 		}
 		if now.Sub(p.sent) > 64*s.cfg.T1 {
 			s.report.TimedOut++
-			if s.start(i, now) {
+			if s.next(i, now) {
 				if err := again(i); err != nil {
 					return err
 				}

@@ -34,8 +34,7 @@ type Listen struct {
 
 func (l Listen) String() string { return fmt.Sprintf("%s://%s:%d", l.Transport, l.Host, l.Port) }
 
-// Timers are the base values of RFC 3261 §17.1.1.1. Zero means the default. They
-// are global in sipgo, whose INVITE transactions follow the UA that was made last.
+// Timers are the base values of RFC 3261 §17.1.1.1. Zero means the default.
 type Timers struct {
 	T1 time.Duration // 500 ms
 	T2 time.Duration // 4 s

@@ -4,15 +4,15 @@
 //
 // Decisions:
 //
-//   - sipgo gives the message types, the parser and the INVITE transactions. Its
+//   - sipgo gives the message types and the parser of whatever is not plain. Its
 //     transport layer is not used: it pools connections by remote address only
 //     (a TLS connection verified for one domain would serve another), remembers
 //     every UDP source for ever, starts a goroutine per message (which swaps
 //     pipelined requests), drops what it cannot parse without an answer, and has
 //     no connection limits. What remains after closing these holes from outside
 //     is a read loop; ours is in udp.go and stream.go.
-//   - Non-INVITE transactions are ours (clienttx.go, servertx.go): two small
-//     state machines on one timer wheel. sipgo's cost a goroutine per message,
+//   - Transactions are ours (clienttx.go, servertx.go, inviteclient.go, invite.go,
+//     inviteack.go): small state machines on one timer wheel. sipgo's cost a goroutine per message,
 //     three timers each and 6 kB for 32 s; BenchmarkSipgo in the tests compares.
 //     Answers to UDP requests are kept for timer J as bytes in pages (answers.go).
 //   - A handler runs on its own goroutine and may return before it has answered;

@@ -2,6 +2,7 @@ package ua
 
 import (
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -294,4 +295,40 @@ func TestInviteClientFailover(t *testing.T) {
 	require.Equal(t, "1 INVITE", again.CSeq().Value())
 	b.send(from, wireOf(t, sip.NewResponse(again, sip.Status{Code: 486}, "b")))
 	require.Equal(t, 486, tx.next(t).StatusCode)
+}
+
+// A long INVITE goes by TCP, and by UDP after all where nobody listens on TCP.
+func TestInviteClientLong(t *testing.T) {
+	in := make(chan *Inbound, 1)
+	server := startUA(t, nil, handle(sip.INVITE, func(i *Inbound) { in <- i; _ = i.Respond(sip.Status{Code: 486}) }))
+	u := startUA(t, nil)
+	long := func(uri sip.URI) *sip.Request {
+		req := inviteTo(t, uri)
+		require.NoError(t, sip.SetBody(req, "application/sdp", make([]byte, 1300)))
+		return req
+	}
+	a := server.Addr("udp")
+	both := sip.URI{Scheme: "sip", Host: a.Addr().String(), Port: int(server.Addr("tcp").Port())}
+	require.Equal(t, 486, startInvite(t, u, long(both), Target{}).next(t).StatusCode)
+	require.Equal(t, "tcp", (<-in).Transport)
+	p := newUDPPeer(t)
+	tx := startInvite(t, u, long(p.uri()), Target{})
+	req, from := p.request()
+	p.send(from, wireOf(t, sip.NewResponse(req, sip.Status{Code: 486}, "callee")))
+	require.Equal(t, 486, tx.next(t).StatusCode)
+}
+
+// A connection that the peer has closed is opened anew; one that dies under way ends the
+// transaction.
+func TestInviteClientConnection(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	u := startUA(t, nil)
+	to := sip.URI{Scheme: "sip", Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Params: sip.Params{{Name: "transport", Value: "tcp"}}}
+	tx := startInvite(t, u, inviteTo(t, to), Target{})
+	c, err := l.Accept()
+	require.NoError(t, err)
+	_ = c.Close()
+	require.ErrorIs(t, tx.fails(t), ErrTransport)
 }

@@ -1,15 +1,12 @@
 package ua
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
-
-	siplib "github.com/emiago/sipgo/sip"
 
 	"github.com/stoxgate/stoxgate/sip"
 )
@@ -91,12 +88,25 @@ func (u *UA) Invite(req *sip.Request, t Target, h func(*sip.Response, error)) (*
 		}
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		return x, x.begin(p, Dest{}, false)
+		return x, x.begin(p, Dest{}, false, false)
+	}
+	if x.direct() {
+		return x, nil
 	}
 	if !u.spawn(x.locate) {
 		return nil, fmt.Errorf("%w: %w", ErrTransport, ErrClosed)
 	}
 	return x, nil
+}
+
+// direct sends to an address that needs no looking up and no connection.
+func (x *InviteTransaction) direct() bool {
+	d, ok := literal(x.o.hop, x.u.sendable())
+	if !ok || d.Transport != "udp" || x.u.resolver.Blocked(d) {
+		return false
+	}
+	p := path{sock: x.u.socketFor(d.Addr.Addr()), remote: d.Addr}
+	return p.sock != nil && x.start(p, d, true) == nil
 }
 
 // locate finds the addresses and tries the first.
@@ -159,26 +169,26 @@ func (x *InviteTransaction) try(d Dest) error {
 	if sock == nil {
 		return fmt.Errorf("%w: no UDP listener that reaches %s", ErrTransport, d.Addr)
 	}
-	p := path{sock: sock, remote: d.Addr}
-	if tcp := (Dest{Transport: "tcp", Addr: d.Addr, Name: d.Name}); x.long(p) && !x.u.resolver.Blocked(tcp) {
-		err := x.connect(tcp)
-		if err == nil || !refused(err) {
-			return err
-		}
-		x.u.resolver.Block(tcp, 0)
+	p, tcp := path{sock: sock, remote: d.Addr}, Dest{Transport: "tcp", Addr: d.Addr, Name: d.Name}
+	err := x.start(p, d, !x.u.resolver.Blocked(tcp))
+	if !errors.Is(err, errLong) {
+		return err
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.begin(p, d, false)
+	if err = x.connect(tcp); err == nil || !refused(err) {
+		return err
+	}
+	x.u.resolver.Block(tcp, 0)
+	return x.start(p, d, false)
 }
 
-// long tells whether the request is too long for UDP (RFC 3261 §18.1.1).
-func (x *InviteTransaction) long(p path) bool {
-	if len(x.o.req.Body()) > tcpAbove {
-		return true
-	}
-	_, wire, err := x.o.build(p)
-	return err == nil && len(wire) > tcpAbove
+// errLong: the request is too long for UDP (RFC 3261 §18.1.1).
+var errLong = fmt.Errorf("%w: too long for UDP", ErrRequest)
+
+// start begins over UDP; short refuses what is too long for it.
+func (x *InviteTransaction) start(p path, d Dest, short bool) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.begin(p, d, false, short)
 }
 
 func (x *InviteTransaction) connect(d Dest) error {
@@ -188,7 +198,7 @@ func (x *InviteTransaction) connect(d Dest) error {
 			return err
 		}
 		x.mu.Lock()
-		err = x.begin(path{stream: s, remote: s.remote}, d, !fresh)
+		err = x.begin(path{stream: s, remote: s.remote}, d, !fresh, false)
 		x.mu.Unlock()
 		if err == nil || fresh || !errors.Is(err, ErrTransport) || x.u.closing() {
 			return err
@@ -197,7 +207,7 @@ func (x *InviteTransaction) connect(d Dest) error {
 }
 
 // begin sends the request over p; x.mu is held.
-func (x *InviteTransaction) begin(p path, d Dest, reuse bool) error {
+func (x *InviteTransaction) begin(p path, d Dest, reuse, short bool) error {
 	if x.over {
 		return nil
 	}
@@ -209,6 +219,9 @@ func (x *InviteTransaction) begin(p path, d Dest, reuse bool) error {
 	key, wire, err := x.o.build(p)
 	if err != nil {
 		return err
+	}
+	if short && len(wire) > tcpAbove {
+		return errLong
 	}
 	n, _ := sip.CSeq(x.o.req)
 	a := &inviteAttempt{
@@ -229,14 +242,6 @@ func (x *InviteTransaction) begin(p path, d Dest, reuse bool) error {
 	}
 	a.again()
 	return nil
-}
-
-// viaOf is the value of the Via that build wrote: the first header.
-func viaOf(wire []byte) string {
-	_, rest, _ := bytes.Cut(wire, []byte("\r\n"))
-	line, _, _ := bytes.Cut(rest, []byte("\r\n"))
-	_, v, _ := strings.Cut(string(line), ":")
-	return strings.TrimSpace(v)
 }
 
 // again schedules what comes next in calling and proceeding.
@@ -397,7 +402,7 @@ func (x *InviteTransaction) refused(a *inviteAttempt, res *sip.Response) {
 	if !x.cancel {
 		switch code := res.StatusCode; {
 		case (code == 401 || code == 407) && x.o.challenged(res):
-			if err := x.begin(a.path, a.dest, false); err != nil {
+			if err := x.begin(a.path, a.dest, false, false); err != nil {
 				x.finish(nil, err)
 			}
 			return
@@ -460,92 +465,10 @@ func (a *inviteAttempt) ask() {
 	x.u.begin(clientKey(branch, sip.CANCEL), a.path, wire, 64*x.u.cfg.Timers.T1, func(*sip.Response, error) {})
 }
 
-// message builds the ACK of a refusal and the CANCEL, which share the branch of the INVITE
-// (RFC 3261 §9.1, §17.1.1.3).
-func (a *inviteAttempt) message(m sip.Method, to *siplib.ToHeader, more []sip.Header) ([]byte, error) {
-	o := &a.t.o
-	w := sip.NewWriter()
-	defer w.Free()
-	w.RequestLine(m, &o.ruri)
-	w.Field("Via", a.via)
-	for _, r := range o.routes {
-		w.Field("Route", r)
-	}
-	w.Field("Max-Forwards", "70")
-	w.Header(o.req.From())
-	w.Header(to)
-	w.Header(o.req.CallID())
-	w.Header(&siplib.CSeqHeader{SeqNo: a.cseq, MethodName: m})
-	for _, h := range more {
-		w.Header(h)
-	}
-	if agent := a.t.u.cfg.UserAgent; agent != "" {
-		w.Field("User-Agent", agent)
-	}
-	b, err := w.Append(nil, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
-	}
-	return b, nil
-}
-
 // closed ends a transaction in Shutdown.
 func (x *InviteTransaction) closed(a *inviteAttempt) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	a.drop()
 	x.finish(nil, fmt.Errorf("%w: %w", ErrTransport, ErrClosed))
-}
-
-// Ack sends an ACK for a 2xx: once, over the given target (RFC 3261 §13.2.2.4).
-func (u *UA) Ack(ctx context.Context, req *sip.Request, t Target) error {
-	if req.Method != sip.ACK {
-		return fmt.Errorf("%w: %s is not for Ack", ErrRequest, req.Method)
-	}
-	o := &outgoing{u: u, req: req, target: t}
-	if err := o.route(); err != nil {
-		return err
-	}
-	if !t.Flow.IsZero() {
-		p, err := u.pathOf(t.Flow)
-		if err != nil {
-			return err
-		}
-		return o.once(p)
-	}
-	dests, err := u.resolver.Resolve(ctx, o.hop, u.sendable())
-	if err != nil {
-		return err
-	}
-	for _, d := range dests[:min(len(dests), maxTargets)] {
-		if t.TLSName != "" {
-			d.Name = t.TLSName
-		}
-		var p path
-		if d.Transport == "udp" {
-			if p = (path{sock: u.socketFor(d.Addr.Addr()), remote: d.Addr}); p.sock == nil {
-				err = fmt.Errorf("%w: no UDP listener that reaches %s", ErrTransport, d.Addr)
-				continue
-			}
-		} else {
-			var s *stream
-			if s, _, err = u.connect(ctx, d); err != nil {
-				continue
-			}
-			p = path{stream: s, remote: s.remote}
-		}
-		if err = o.once(p); err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-// once sends a request that has no answer.
-func (o *outgoing) once(p path) error {
-	_, wire, err := o.build(p)
-	if err != nil {
-		return err
-	}
-	return p.send(wire)
 }

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
@@ -15,7 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stoxgate/stoxgate/sip"
@@ -230,18 +227,6 @@ func FuzzFramer(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestSipgoLogger(t *testing.T) {
-	var out bytes.Buffer
-	log := sipgoLogger(zerolog.New(&out).Level(zerolog.DebugLevel)).With("data", "MESSAGE sip:a SIP/2.0\r\n\r\nsecret")
-	log.WithGroup("g").Error("failed to parse", "data", "MESSAGE sip:a SIP/2.0\r\nFrom: x\r\n\r\nsecret", "error", errors.New("x\r\nsecret"))
-	log.Info("unhandled")
-	require.NotContains(t, out.String(), "secret")
-	require.NotContains(t, out.String(), `"level":"error"`)
-	require.NotContains(t, out.String(), `"level":"info"`)
-	require.Contains(t, out.String(), "failed to parse")
-	require.False(t, sipgoLogger(zerolog.New(&out).Level(zerolog.InfoLevel)).Enabled(t.Context(), slog.LevelInfo))
 }
 
 func TestServerKey(t *testing.T) {

@@ -71,19 +71,7 @@ func New(cfg Config) (*UA, error) {
 		u.resolver = NewResolver(ResolverConfig{})
 	}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
-	setTimers(cfg.Timers)
 	return u, nil
-}
-
-var timersMu sync.Mutex
-
-// setTimers sets sipgo's global timers, which only the INVITE transactions use.
-func setTimers(t Timers) {
-	timersMu.Lock()
-	defer timersMu.Unlock()
-	if siplib.T1 != t.T1 || siplib.T2 != t.T2 || siplib.T4 != t.T4 {
-		siplib.SetTimers(t.T1, t.T2, t.T4)
-	}
 }
 
 // Handle sets who takes requests of a method; call it before Start. The handler

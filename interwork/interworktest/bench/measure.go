@@ -213,18 +213,11 @@ func sendSIP(ctx context.Context, l load, g *gateway, t *tracker) error {
 	if l.rate > 0 {
 		window = pairs
 	}
-	var gate func() // waits until the next message is due
-	if l.rate > 0 {
-		gate = pacer(l.rate)
-	}
 	s, err := siptest.NewSender(siptest.SenderConfig{
-		Transport: l.transport, Proxy: g.sip, Window: window, Total: l.total,
+		Transport: l.transport, Proxy: g.sip, Window: window, Rate: l.rate, Total: l.total,
 		From: func(p int) string { return "sip:otto" + strconv.Itoa(p) + "@voice.bench.example" },
 		To:   func(p int) string { return "sip:mira" + strconv.Itoa(p) + "@chat.bench.example" },
 		Body: func(pair, n int) string {
-			if gate != nil {
-				gate()
-			}
 			text := strconv.Itoa(pair) + " message " + strconv.Itoa(n)
 			t.left(text)
 			return text
@@ -245,17 +238,4 @@ func sendSIP(ctx context.Context, l load, g *gateway, t *tracker) error {
 		}
 	}
 	return nil
-}
-
-// pacer spreads calls evenly.
-func pacer(rate int) func() {
-	start := time.Now()
-	n := 0
-	return func() {
-		due := start.Add(time.Duration(n) * time.Second / time.Duration(rate))
-		n++
-		if wait := time.Until(due); wait > 0 {
-			time.Sleep(wait)
-		}
-	}
 }

@@ -161,10 +161,21 @@ func (c *Config) checkMedia(ps *problems) {
 	if a, err := netip.ParseAddr(string(m.Address)); err == nil && a.IsUnspecified() {
 		c.fault(ps, "media.address", "give the address that others reach", "%s is no address to send to", a)
 	}
+	if m.Listen != "" {
+		if _, err := netip.ParseAddr(string(m.Listen)); err != nil {
+			c.fault(ps, "media.listen", "give an address of this machine", "%s is no address", m.Listen)
+		}
+	}
+	if m.ICEPort > 0 && m.ICEPort >= m.Ports.First && m.ICEPort <= m.Ports.Last {
+		c.fault(ps, "media.ice_port", "take a port outside of media.ports", "%d is one of media.ports (%s)", m.ICEPort, m.Ports)
+	}
 	for i, l := range c.SIP.Listen {
 		// A default that nobody chose is no reason to refuse a port.
 		if c.places["media.ports"] > 0 && l.Transport == "udp" && l.Port >= m.Ports.First && l.Port <= m.Ports.Last {
 			c.fault(ps, "media.ports", "", "%s holds the port of sip.listen[%d] (%s)", m.Ports, i, l)
+		}
+		if m.ICEPort > 0 && l.Transport == "udp" && l.Port == m.ICEPort {
+			c.fault(ps, "media.ice_port", "take another port", "%d is taken by sip.listen[%d] (%s)", m.ICEPort, i, l)
 		}
 	}
 	seen := map[string]bool{}

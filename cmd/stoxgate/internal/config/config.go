@@ -37,7 +37,7 @@ type Config struct {
 	Messages Messages `yaml:"messages" doc:"How text messages are carried (RFC 7572)."`
 	Presence Presence `yaml:"presence" doc:"Who sees whom (RFC 8048). Presence itself needs no configuration."`
 	Identity Identity `yaml:"identity" doc:"Addresses and telephone numbers."`
-	Media    Media    `yaml:"media" doc:"Sound and picture of calls. This version carries messages; the section is checked and otherwise not used yet."`
+	Media    Media    `yaml:"media" doc:"Sound of calls: stoxgate speaks ICE and DTLS-SRTP with XMPP clients and RTP with phones, and carries the one to the other."`
 	State    State    `yaml:"state" doc:"Where identities, registrations and undelivered messages are kept."`
 	HTTP     HTTP     `yaml:"http" doc:"Status page, JSON API, metrics and health checks."`
 	Log      Log      `yaml:"log" doc:"Log lines go to standard error."`
@@ -147,11 +147,21 @@ type Identity struct {
 	ENUM          Domain `yaml:"enum" example:"e164.arpa" doc:"DNS zone in which telephone numbers are looked up (RFC 6116) before trunks are tried; default: no look-up. The servers are those of sip.dns."`
 }
 
-// Media describes addresses, ports and codecs of calls.
+// Media describes calls: addresses, ports, codecs, bounds.
 type Media struct {
-	Address Host      `yaml:"address" example:"203.0.113.7" doc:"Address offered to both sides; default: the address of the interface."`
-	Ports   PortRange `yaml:"ports" default:"20000-29999" doc:"UDP ports for media."`
-	Codecs  []string  `yaml:"codecs" default:"[opus, g722, pcma, pcmu]" enum:"opus|g722|pcma|pcmu" doc:"Codecs in order of preference."`
+	Enabled        bool      `yaml:"enabled" default:"true" doc:"Carry calls; otherwise messages and presence only."`
+	Address        Host      `yaml:"address" example:"203.0.113.7" doc:"Address offered to both sides; default: sip.advertise, else the address of the interface."`
+	Listen         Host      `yaml:"listen" example:"10.0.0.7" doc:"Local address of the media ports; default: media.address if this machine has it, else the address of the interface."`
+	Ports          PortRange `yaml:"ports" default:"20000-29999" doc:"UDP ports for media. A call takes a pair of them for its SIP side, and one for XMPP unless ice_port is set."`
+	ICEPort        int       `yaml:"ice_port" default:"0" min:"0" max:"65535" doc:"One UDP port for the media of all XMPP clients, outside of media.ports; 0: a port of media.ports for each call."`
+	Codecs         []string  `yaml:"codecs" default:"[opus, g722, pcma, pcmu]" enum:"opus|g722|pcma|pcmu" doc:"Codecs in order of preference. One that both sides have is passed through, otherwise stoxgate transcodes."`
+	Encryption     string    `yaml:"encryption" default:"none" enum:"none|sdes|dtls" doc:"What calls to SIP are offered with: plain RTP, SRTP with keys in the signalling, or DTLS-SRTP. Calls from SIP get what they offer. Towards XMPP it is always DTLS-SRTP."`
+	RingTimeout    Duration  `yaml:"ring_timeout" default:"120s" min:"10s" max:"10m" doc:"How long a call may ring."`
+	ConnectTimeout Duration  `yaml:"connect_timeout" default:"20s" min:"2s" max:"2m" doc:"How long ICE and DTLS may take before the call ends."`
+	Timeout        Duration  `yaml:"timeout" default:"30s" min:"5s" max:"1h" doc:"Silence of a side that should send after which a call ends."`
+	MaxTime        Duration  `yaml:"max_time" default:"24h" min:"1m" max:"168h" doc:"Longest time of a call."`
+	MaxCalls       int       `yaml:"max_calls" default:"2000" min:"1" max:"100000" doc:"Calls at a time; more are refused."`
+	CallsPerUser   int       `yaml:"calls_per_user" default:"8" min:"1" max:"100000" doc:"Calls at a time of one XMPP user or one SIP address."`
 }
 
 // State says where data is kept.

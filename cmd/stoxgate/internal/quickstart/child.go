@@ -89,7 +89,7 @@ func (c *child) stop() error {
 		return nil
 	case <-deadline.C:
 	}
-	_ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL) // it may have ended just now
+	killGroup(c.cmd.Process) // it may have ended just now
 	<-c.exited
 	return fmt.Errorf("quickstart: %s did not stop within %v and was killed", c.name, stopTimeout)
 }
@@ -112,11 +112,8 @@ func lock(path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("quickstart: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lockFile(f); err != nil {
 		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: %s", ErrBusy, path)
-		}
 		return nil, fmt.Errorf("quickstart: lock %s: %w", path, err)
 	}
 	return func() { f.Close() }, nil

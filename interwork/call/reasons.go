@@ -1,0 +1,57 @@
+package call
+
+import (
+	"errors"
+
+	"github.com/stoxgate/stoxgate/interwork/relay"
+	"github.com/stoxgate/stoxgate/jingle"
+	"github.com/stoxgate/stoxgate/sip"
+	"github.com/stoxgate/stoxgate/xmpp"
+)
+
+// Errors of descriptions.
+var (
+	errNoAudio = errors.New("call: no sound in the description")
+	errNoCodec = errors.New("call: no codec in common")
+)
+
+// mediaReason is why media failed, as both sides are told.
+func mediaReason(err error) jingle.Reason {
+	r := jingle.Reason{Condition: jingle.ReasonConnectivityError, Text: "No path for the sound"}
+	switch {
+	case errors.Is(err, relay.ErrFingerprint):
+		r = jingle.Reason{Condition: jingle.ReasonSecurityError, Text: "The certificate does not match the fingerprint"}
+	case errors.Is(err, relay.ErrHandshake):
+		r = jingle.Reason{Condition: jingle.ReasonSecurityError, Text: "The DTLS handshake failed"}
+	case errors.Is(err, relay.ErrCodec), errors.Is(err, errNoCodec):
+		r = jingle.Reason{Condition: jingle.ReasonFailedApplication, Text: "No codec in common"}
+	case errors.Is(err, errNoAudio):
+		r = jingle.Reason{Condition: jingle.ReasonIncompatibleParameters, Text: "No sound in the description"}
+	case errors.Is(err, relay.ErrDescription):
+		r = jingle.Reason{Condition: jingle.ReasonIncompatibleParameters, Text: "The description cannot be used"}
+	case errors.Is(err, relay.ErrNoPorts), errors.Is(err, relay.ErrClosed):
+		r = jingle.Reason{Condition: jingle.ReasonGeneralError, Text: "The gateway is busy"}
+	}
+	return r
+}
+
+// initiateRefused reads the error to a session-initiate (spec/media.md §4.1).
+func initiateRefused(e *xmpp.StanzaError) jingle.Reason {
+	switch e.Condition {
+	case xmpp.ConditionResourceConstraint, xmpp.ConditionConflict:
+		return jingle.Reason{Condition: jingle.ReasonBusy}
+	case xmpp.ConditionBadRequest, xmpp.ConditionNotAcceptable, xmpp.ConditionFeatureNotImplemented:
+		return jingle.Reason{Condition: jingle.ReasonUnsupportedApplications}
+	case xmpp.ConditionRemoteServerTimeout:
+		return jingle.Reason{Condition: jingle.ReasonTimeout}
+	}
+	return jingle.Reason{Condition: jingle.ReasonGone}
+}
+
+// Answers to re-INVITEs that are not looked at.
+var (
+	statusPending       = sip.Status{Code: 491}
+	statusNotAcceptable = sip.Status{Code: 488}
+	statusGone          = sip.Status{Code: 481}
+	statusLater         = sip.Status{Code: 504}
+)

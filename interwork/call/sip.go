@@ -1,0 +1,283 @@
+package call
+
+import (
+	"github.com/stoxgate/stoxgate/interwork/relay"
+	"github.com/stoxgate/stoxgate/jingle"
+	"github.com/stoxgate/stoxgate/mapping"
+	"github.com/stoxgate/stoxgate/sip"
+	"github.com/stoxgate/stoxgate/sip/sdp"
+)
+
+// sipInput takes what comes from his side.
+func (c *Call) sipInput(in Input) {
+	switch in := in.(type) {
+	case InviteReceived:
+		c.used2 = &leg{Leg: in.Leg}
+		c.legs, c.invite, c.late, c.dialled = []*leg{c.used2}, in.Offer, in.Offer == nil, true
+		c.raise(SInvited)
+	case Dialling:
+		c.dialling(in)
+	case Dialled:
+		if in.Replaced {
+			c.transferDialled(in.Status)
+			return
+		}
+		c.noMore(in.Status)
+	case LegRang:
+		c.legRang(in)
+	case LegAnswered:
+		c.legAnswered(in)
+	case LegFailed:
+		c.legFailed(in)
+	case LegConfirmed:
+		c.confirmed(in)
+	case LegOffered:
+		c.legOffered(in)
+	case LegOfferAnswered:
+		c.offerAnswered(in)
+	case LegOfferRefused:
+		if l := c.legOf(in.Leg); l != nil && l == c.used2 {
+			c.wished = c.wish() // he does not want it: it is not asked again
+			c.raise(SModified)
+		}
+	case LegEnded:
+		c.legEnded(in)
+	case LegInfo:
+		c.digitOfHis(in)
+	case LegReferred:
+		c.referred(in)
+	case LegNotified:
+		c.notified(in)
+	case InviteReplaced:
+		c.replace(in)
+	default:
+		panic("call: unknown input")
+	}
+}
+
+func (c *Call) legOf(l Leg) *leg {
+	for _, k := range c.legs {
+		if k.Leg == l {
+			return k
+		}
+	}
+	return nil
+}
+
+func (c *Call) dialling(in Dialling) {
+	l := &leg{Leg: in.Leg, replaced: in.Replaced}
+	c.legs = append(c.legs, l)
+	if c.state.Over() || c.used2 != nil && !in.Replaced {
+		l.End(mapping.ReasonToReasons(c.why, false)...)
+	}
+}
+
+// noMore: all INVITEs are out.
+func (c *Call) noMore(s *sip.Status) {
+	c.dialled = true
+	if s != nil {
+		c.worse(*s)
+	}
+	c.legsGone()
+	c.checkClosed()
+}
+
+// legsGone ends the call when no device of his can take it any more.
+func (c *Call) legsGone() {
+	if !c.dialled || c.used2 != nil || c.state.Over() {
+		return
+	}
+	for _, l := range c.legs {
+		if !l.over {
+			return
+		}
+	}
+	s := sip.Status{Code: 480}
+	if c.best != nil {
+		s = *c.best
+	}
+	c.ended(PartySIP, mapping.StatusToReason(s, !c.rec.Rang.IsZero()))
+	c.rec.Status = s.Code
+	c.raise(SFailed)
+}
+
+// worse keeps the best of the final responses of a fork (RFC 3261 §16.7 step 6): 6xx
+// first, then the lowest class, and inside 4xx those that tell most.
+func (c *Call) worse(s sip.Status) {
+	if c.best == nil || better(s, *c.best) {
+		c.best = &s
+	}
+}
+
+func better(a, b sip.Status) bool {
+	if a.Code/100 == 6 || b.Code/100 == 6 {
+		return a.Code/100 == 6 && b.Code/100 != 6
+	}
+	if a.Code/100 != b.Code/100 {
+		return a.Code/100 < b.Code/100
+	}
+	weak := func(code int) bool { return code == 408 || code == 480 || code == 487 }
+	return !weak(a.Code) && weak(b.Code)
+}
+
+func (c *Call) legRang(in LegRang) {
+	l := c.legOf(in.Leg)
+	if l == nil || l.over {
+		return
+	}
+	if l.replaced {
+		c.transferRang(l, in.Code)
+		return
+	}
+	if len(in.Body) > 0 {
+		c.preview = in.Body
+	}
+	// 183 without sound is no ringing; with sound it is what the caller would hear, which we
+	// cannot play yet (spec/media.md §7.2).
+	if in.Code == 180 || in.Code == 183 && len(in.Body) > 0 {
+		if c.rec.Rang.IsZero() {
+			c.rec.Rang = c.ports.Now()
+		}
+		c.raise(SRang)
+	}
+}
+
+func (c *Call) legAnswered(in LegAnswered) {
+	l := c.legOf(in.Leg)
+	switch {
+	case l == nil:
+		return
+	case l.replaced:
+		c.transferAnswered(l, in.Body)
+		return
+	case c.used2 != nil || c.state.Over():
+		l.End(elsewhere...)
+		return
+	}
+	c.used2 = l
+	c.rec.Status = 200
+	for _, o := range c.legs {
+		if o != l && !o.over {
+			o.End(elsewhere...)
+		}
+	}
+	body := in.Body
+	if body == nil {
+		body = c.preview
+	}
+	if err := c.hisAnswer(body); err != nil {
+		c.ports.Log().Info().Err(err).Msg("unusable answer")
+		c.fail(jingle.Reason{Condition: jingle.ReasonIncompatibleParameters, Text: "The answer of the SIP side cannot be used"}, MediaFailed)
+		return
+	}
+	c.raise(SAnswered)
+}
+
+// elsewhere tells the devices that lost (RFC 3326 §2).
+var elsewhere = []sip.Reason{{Protocol: "SIP", Cause: 200, Text: "Call completed elsewhere"}}
+
+func (c *Call) legFailed(in LegFailed) {
+	l := c.legOf(in.Leg)
+	if l == nil || l.over {
+		return
+	}
+	l.over = true
+	if l.replaced {
+		c.transferFailed(l, in.Status)
+		c.checkClosed()
+		return
+	}
+	c.worse(in.Status)
+	c.legsGone()
+	c.checkClosed()
+}
+
+func (c *Call) legEnded(in LegEnded) {
+	l := c.legOf(in.Leg)
+	if l == nil || l.over {
+		return
+	}
+	l.over = true
+	defer c.checkClosed()
+	switch {
+	case l.replaced:
+		c.transferFailed(l, sip.Status{Code: 487})
+		return
+	case l != c.used2:
+		c.legsGone()
+		return
+	}
+	by, r := PartySIP, mapping.ReasonsToReason(in.Reasons)
+	switch {
+	case in.Expired:
+		r = jingle.Reason{Condition: jingle.ReasonExpired}
+	case !in.ByPeer:
+		r = jingle.Reason{Condition: jingle.ReasonConnectivityError}
+	case c.rec.Direction == SIPToXMPP && !c.taken:
+		r = mapping.CancelToReason(in.Reasons)
+	}
+	if c.transferDone() {
+		return
+	}
+	if c.rec.Direction == SIPToXMPP && c.rec.Answered.IsZero() {
+		c.rec.Status = 487
+	}
+	c.ended(by, r)
+	c.raise(SEnded)
+}
+
+// dial offers sound to all his devices.
+func (c *Call) dial() {
+	b := c.used
+	var hers []sdp.Codec
+	if a := audioContent(b.theirs); a != nil {
+		hers = codecsOf(a.Description)
+	}
+	if !c.openMedia(b) {
+		c.dialled = true
+		return
+	}
+	c.sip.protection = c.set.SIP
+	local, err := b.media.Prepare(relay.SIP, 0, relay.Setup{Protection: c.set.SIP})
+	if err != nil {
+		c.dialled = true
+		c.fail(mediaReason(err), MediaFailed)
+		return
+	}
+	c.offered = nil
+	c.ports.Dial(c.sip.offer(local, c.set.offer(hers), c.wish()))
+}
+
+func (c *Call) ring() {
+	c.rec.Rang = c.ports.Now()
+	c.used2.Ring(sip.Status{Code: 180})
+}
+
+// hangUp ends all his dialogs that live.
+func (c *Call) hangUp() {
+	for _, l := range c.legs {
+		switch {
+		case l.over:
+		case l != c.used2:
+			l.End(mapping.ReasonToReasons(c.why, false)...)
+		case c.rec.Direction == SIPToXMPP && !c.taken:
+			s := c.refusalStatus()
+			c.rec.Status = s.Code
+			l.Reject(s)
+		default:
+			l.End(mapping.ReasonToReasons(c.why, true)...)
+		}
+	}
+}
+
+// refusalStatus is the final response to his INVITE.
+func (c *Call) refusalStatus() sip.Status {
+	switch {
+	case c.by == PartyXMPP && c.refused.reason.Condition == c.why.Condition && c.refused.status.Code != 0:
+		return c.refused.status
+	case c.by == PartyGateway && c.why.Condition == jingle.ReasonTimeout && c.rec.Rang.IsZero():
+		// Nobody can be said not to answer who was never reached (Q.850 §2.2.5, cause 20).
+		return sip.Status{Code: 480, Headers: appendHeader(nil, "Reason", sip.Reason{Protocol: "Q.850", Cause: 20}.String())}
+	}
+	return mapping.ReasonToStatus(c.why, !c.rec.Rang.IsZero())
+}

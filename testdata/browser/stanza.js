@@ -1,0 +1,2 @@
+// The entry point of the bundle that .ci/browser makes.
+globalThis.stanza = require('stanza');
