@@ -28,7 +28,7 @@ type CallConfig struct {
 	Relay    relay.Config // media
 	Settings call.Settings
 	Max      int           // calls at a time, default 2000
-	PerUser  int           // calls at a time of one XMPP user or one SIP address, default 8
+	PerUser  int           // calls at a time of one XMPP user, and from one SIP address that is not trusted; default 8
 	Answer   time.Duration // how long a client may take to answer a Jingle stanza, default 20 s
 }
 
@@ -56,7 +56,7 @@ type calls struct {
 	devices  *devices
 	requests *requests
 	metrics  *callMetrics
-	callers  sync.Map // *sip.Request → sip.NameAddr: who sent an INVITE
+	callers  sync.Map // *sip.Request → caller: who sent an INVITE
 	wg       sync.WaitGroup
 
 	mu     sync.Mutex
@@ -106,11 +106,6 @@ func (g *Gateway) buildCalls() error {
 		byUser: make(map[string]map[*actor]struct{}),
 	}
 	c.devices = newDevices(c)
-	cfg.Relay.Log = g.log
-	var err error
-	if c.relay, err = relay.New(cfg.Relay); err != nil {
-		return fmt.Errorf("interwork: %w", err)
-	}
 	timers := g.cfg.SIP.Timers
 	c.layer = dialog.New(g.ua, dialog.Config{
 		Incoming: c.incoming, T1: timers.T1, T2: timers.T2, Log: g.log, Redirect: c.redirect,
@@ -129,19 +124,33 @@ func (g *Gateway) buildCalls() error {
 	return nil
 }
 
-// admit makes a call, unless there are too many or the gateway is going down. c is the
-// cause of a refusal.
-func (c *calls) admit(dir call.Direction, self, user xmpp.JID, uri sip.URI, sid string) (*actor, *cause.Cause) {
+// open opens the relay's sockets.
+func (c *calls) open() (err error) {
+	if c == nil {
+		return nil
+	}
+	cfg := c.cfg.Relay
+	cfg.Log = c.g.log
+	if c.relay, err = relay.New(cfg); err != nil {
+		return fmt.Errorf("interwork: %w", err)
+	}
+	return nil
+}
+
+// admit makes a call, unless there are too many or the gateway is going down. source is the
+// SIP address whose calls are counted, "" for none: a hotline may be called by many, and a
+// trusted peer may show one number for all its users.
+func (c *calls) admit(dir call.Direction, self, user xmpp.JID, uri sip.URI, sid, source string) (*actor, *cause.Cause) {
 	if c.g.draining.Load() {
 		return nil, cause.Overloaded(nil)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	names := [2]string{user.Bare().String(), uri.Key()}
+	names := [2]string{user.Bare().String(), source}
 	switch {
 	case c.closed || len(c.all) >= c.cfg.Max:
 		return nil, cause.Overloaded(errors.New("interwork: too many calls"))
-	case len(c.byUser[names[0]]) >= c.cfg.PerUser || len(c.byUser[names[1]]) >= c.cfg.PerUser:
+	case len(c.byUser[names[0]]) >= c.cfg.PerUser || source != "" && len(c.byUser[source]) >= c.cfg.PerUser:
 		return nil, cause.Overloaded(errors.New("interwork: too many calls of one user"))
 	}
 	a := &actor{g: c.g, calls: c, dir: dir, flow: c.g.flows.next('c'), self: self, user: user.Bare(), uri: uri, names: names}
@@ -150,6 +159,9 @@ func (c *calls) admit(dir call.Direction, self, user xmpp.JID, uri sip.URI, sid 
 	a.call = call.New(a, &c.settings, dir, self, user)
 	c.all[a] = struct{}{}
 	for _, n := range names {
+		if n == "" {
+			continue
+		}
 		if c.byUser[n] == nil {
 			c.byUser[n] = make(map[*actor]struct{}, 1)
 		}
@@ -283,7 +295,7 @@ func (c *calls) proposed(m *xmpp.Message, jm *jingle.Message) *actor {
 	if c.crossing(call.SIPToXMPP, m.From, uri) {
 		return reject(jingle.Reason{Condition: jingle.ReasonExpired}, true)
 	}
-	a, refused := c.admit(call.XMPPToSIP, c.fullJID(m.To, uri), m.From, uri, jm.ID)
+	a, refused := c.admit(call.XMPPToSIP, c.fullJID(m.To, uri), m.From, uri, jm.ID, "")
 	if refused != nil {
 		return reject(jingle.Reason{Condition: jingle.ReasonBusy, Text: refused.StanzaError().Text}, false)
 	}
@@ -347,7 +359,7 @@ func (g *Gateway) callIQ(iq *xmpp.IQ) bool {
 			return true
 		}
 		if refused == nil {
-			a, refused = c.admit(call.XMPPToSIP, iq.To, iq.From, uri, j.SID)
+			a, refused = c.admit(call.XMPPToSIP, iq.To, iq.From, uri, j.SID, "")
 		}
 		if refused != nil {
 			c.metrics.count(call.XMPPToSIP, "refused")
@@ -464,8 +476,10 @@ func (c *calls) close() {
 	c.mu.Unlock()
 	c.requests.close()
 	c.wg.Wait()
-	if err := c.relay.Close(); err != nil {
-		c.g.log.Warn().Err(err).Msg("relay shutdown")
+	if c.relay != nil {
+		if err := c.relay.Close(); err != nil {
+			c.g.log.Warn().Err(err).Msg("relay shutdown")
+		}
 	}
 	for a := range c.all {
 		a.stopTimers()

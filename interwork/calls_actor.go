@@ -11,7 +11,6 @@ import (
 
 	"github.com/stoxgate/stoxgate/interwork/call"
 	"github.com/stoxgate/stoxgate/interwork/journal"
-	"github.com/stoxgate/stoxgate/interwork/presence"
 	"github.com/stoxgate/stoxgate/interwork/relay"
 	"github.com/stoxgate/stoxgate/jingle"
 	"github.com/stoxgate/stoxgate/sip"
@@ -111,6 +110,7 @@ func (a *actor) Request(to xmpp.JID, j *jingle.Jingle, answered func(*xmpp.Stanz
 	a.note(journal.Gateway, a.user.String(), journal.XMPP, string(j.Action), rawStanza(iq))
 	send := func(iq *xmpp.IQ) error { return a.g.xmpp.Send(iq, nil) }
 	if j.Action == jingle.ActionSessionTerminate {
+		a.waiting.Store(false) // before she knows it: she may call back at once
 		send = func(iq *xmpp.IQ) error { return a.calls.last(iq) }
 	}
 	if err := send(iq); err != nil {
@@ -134,6 +134,9 @@ func (a *actor) Send(m *xmpp.Message) {
 	what := "message"
 	if j, ok, _ := jingle.FromMessage(m); ok {
 		what += " " + string(j.Kind)
+		if j.Kind == jingle.KindRetract || j.Kind == jingle.KindReject || j.Kind == jingle.KindFinish {
+			a.waiting.Store(false)
+		}
 		if j.Reason != nil {
 			what += " " + string(j.Reason.Condition)
 		}
@@ -173,11 +176,7 @@ func (a *actor) Bridged() {
 }
 
 // tellPresence shows both on the phone, or not any more.
-func (a *actor) tellPresence(busy bool) {
-	key := newPairKey(a.user, a.uri)
-	a.g.pairs.post(key, presence.CallChanged{Flow: a.flow, User: true, Busy: busy})
-	a.g.pairs.post(key, presence.CallChanged{Flow: a.flow, Busy: busy})
-}
+func (a *actor) tellPresence(busy bool) { a.g.callState(a.user, a.uri, busy) }
 
 // Recorded implements call.Ports.
 func (a *actor) Recorded(r call.Record) {

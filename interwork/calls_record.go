@@ -59,3 +59,22 @@ func (c *calls) recorded(a *actor, r call.Record) {
 	a.Note(fmt.Sprintf("%s by %s after %s: %d+%d packets, lost %d+%d, MOS %.1f/%.1f, %s/%s",
 		r.Reason, r.EndedBy, talked.Round(10*time.Millisecond), x.Received, s.Received, x.Lost, s.Lost, x.MOS, s.MOS, r.Codecs[0], r.Codecs[1]))
 }
+
+// CallStatus is how the calls do.
+type CallStatus struct {
+	Current int // calls that have not ended
+	Dialogs int // of SIP
+	Media   relay.Stats
+}
+
+// Calls says how the calls do; zero when calls are not carried.
+func (g *Gateway) Calls() CallStatus {
+	if g.calls == nil {
+		return CallStatus{}
+	}
+	s := CallStatus{Current: g.calls.count(), Dialogs: g.calls.layer.Len()}
+	if g.ready.Load() { // the relay is open
+		s.Media = g.calls.relay.Stats()
+	}
+	return s
+}

@@ -141,6 +141,13 @@ func (e *ear) hertz() int {
 	return n * 25
 }
 
+// forget what was heard.
+func (e *ear) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last = nil
+}
+
 func (e *ear) count(pt byte) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -15,6 +15,12 @@ import (
 	"github.com/stoxgate/stoxgate/xmpp"
 )
 
+// caller is who sent an INVITE.
+type caller struct {
+	sip.NameAddr
+	trusted bool // by its address or certificate, not by digest
+}
+
 // invite takes INVITE and ACK from the SIP side: it finds out who begins a call, and
 // leaves the rest to the dialogs.
 func (c *calls) invite(in *ua.Inbound) {
@@ -31,11 +37,11 @@ func (c *calls) invite(in *ua.Inbound) {
 		g.answer(in, "", *refused)
 		return
 	}
-	caller, ok := g.caller(in)
+	from, ok := g.caller(in)
 	if !ok {
 		return // answered already
 	}
-	c.callers.Store(in.Request, caller)
+	c.callers.Store(in.Request, caller{from, in.Auth.Kind == ua.AuthTrusted})
 	c.layer.Handle(in)
 	select {
 	case <-in.Done(): // refused by the dialogs
@@ -50,17 +56,17 @@ func (c *calls) incoming(l *dialog.Leg) dialog.Handler {
 	if !ok {
 		return nil // cancelled already
 	}
-	caller := v.(sip.NameAddr)
+	from := v.(caller)
 	if old := l.Replaced(); old != nil {
 		return c.replaces(l, old)
 	}
-	a, refused := c.called(l, caller)
+	a, refused := c.called(l, from)
 	if refused != nil {
 		c.metrics.count(call.SIPToXMPP, "refused")
 		l.Reject(*refused)
 		return func(dialog.Event) {}
 	}
-	s := &sipLeg{Leg: l, actor: a, lane: caller.URI.AOR().String()}
+	s := &sipLeg{Leg: l, actor: a, lane: from.URI.AOR().String(), refers: true}
 	c.addLeg(s)
 	a.note(s.lane, journal.Gateway, journal.SIP, "INVITE", rawRequest(l.Request()))
 	a.waiting.Store(true)
@@ -69,21 +75,21 @@ func (c *calls) incoming(l *dialog.Leg) dialog.Handler {
 }
 
 // called finds whom he calls and makes the call.
-func (c *calls) called(l *dialog.Leg, caller sip.NameAddr) (*actor, *sip.Status) {
+func (c *calls) called(l *dialog.Leg, who caller) (*actor, *sip.Status) {
 	g := c.g
 	to, err := g.addresses.ToXMPP(sip.RequestURI(l.Request()))
 	if err != nil {
 		s := addressStatus(err)
 		return nil, &s
 	}
-	from, err := g.addresses.CallerToXMPP(caller.URI)
+	from, err := g.addresses.CallerToXMPP(who.URI)
 	if err != nil {
 		s := addressStatus(err)
 		return nil, &s
 	}
-	aor, err := g.addresses.Canonical(caller.URI)
+	aor, err := g.addresses.Canonical(who.URI)
 	if err != nil {
-		aor = caller.URI.AOR()
+		aor = who.URI.AOR()
 	}
 	refuse := func(s sip.Status) (*actor, *sip.Status) { return nil, &s }
 	if !g.xmpp.Up() {
@@ -100,7 +106,11 @@ func (c *calls) called(l *dialog.Leg, caller sip.NameAddr) (*actor, *sip.Status)
 			}
 		}
 	}
-	a, refused := c.admit(call.SIPToXMPP, from, to, aor, "")
+	source := ""
+	if !who.trusted && !mapping.IsAnonymous(who.URI) {
+		source = aor.Key()
+	}
+	a, refused := c.admit(call.SIPToXMPP, from, to, aor, "", source)
 	if refused != nil {
 		return refuse(refused.Status())
 	}
@@ -116,7 +126,7 @@ func (c *calls) replaces(l, old *dialog.Leg) dialog.Handler {
 		l.Reject(sip.Status{Code: 481})
 		return func(dialog.Event) {}
 	}
-	s := &sipLeg{Leg: l, actor: o.actor, lane: o.lane}
+	s := &sipLeg{Leg: l, actor: o.actor, lane: o.lane, refers: true}
 	c.addLeg(s)
 	s.actor.note(s.lane, journal.Gateway, journal.SIP, "INVITE (replaces)", rawRequest(l.Request()))
 	s.actor.post(call.InviteReplaced{Leg: s, Old: o, Offer: l.SDP()})
@@ -129,9 +139,10 @@ func (c *calls) addLeg(s *sipLeg) {
 	c.byLeg[s.Leg] = s
 }
 
-// redirect follows a 3xx only to where we would send a call by ourselves.
+// redirect follows a 3xx to where anybody could be called. Numbers cost money: whoever
+// redirects to one must belong to the house, see sipLeg.redirected.
 func (c *calls) redirect(to sip.URI) (ua.Target, bool) {
-	if !to.IsSIP() {
+	if !to.IsSIP() || numberOf(to) != "" {
 		return ua.Target{}, false
 	}
 	hops, refused := c.g.router.hops(to, xmpp.JID{})
@@ -139,6 +150,33 @@ func (c *calls) redirect(to sip.URI) (ua.Target, bool) {
 		return ua.Target{URI: to}, !c.g.isOurs(to.Host)
 	}
 	return hops[0].target, true
+}
+
+// maxForwards bounds how often a call is sent on to a number.
+const maxForwards = 5
+
+// redirected calls the number that a phone or a trunk of the house is forwarded to; false:
+// that cannot be.
+func (s *sipLeg) redirected(to []sip.NameAddr) bool {
+	if !s.refers || s.forwards >= maxForwards || len(to) == 0 || numberOf(to[0].URI) == "" {
+		return false
+	}
+	a := s.actor
+	uri, err := a.g.addresses.Canonical(to[0].URI)
+	if err != nil {
+		return false
+	}
+	hops, refused := a.g.router.hops(uri, a.user)
+	if refused != nil {
+		return false
+	}
+	a.Note("forwarded to " + uri.String())
+	for _, h := range hops {
+		if a.dialOne(uri, h, s.offerBody, nil, s.replaced, s.forwards+1) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // Dial implements call.Ports.
@@ -172,7 +210,7 @@ func (a *actor) dialAll(uri sip.URI, hops []hop, refused *cause.Cause, offer []b
 		status = &s
 	}
 	for _, h := range hops {
-		if s := a.dialOne(uri, h, offer, headers, replaced); s != nil {
+		if s := a.dialOne(uri, h, offer, headers, replaced, 0); s != nil {
 			status = s
 		}
 	}
@@ -180,15 +218,15 @@ func (a *actor) dialAll(uri sip.URI, hops []hop, refused *cause.Cause, offer []b
 }
 
 // dialOne sends one INVITE; what it returns is why it could not.
-func (a *actor) dialOne(uri sip.URI, h hop, offer []byte, headers []sip.Header, replaced bool) *sip.Status {
-	s := &sipLeg{actor: a, lane: uri.AOR().String()}
+func (a *actor) dialOne(uri sip.URI, h hop, offer []byte, headers []sip.Header, replaced bool, forwards int) *sip.Status {
+	s := &sipLeg{actor: a, lane: uri.AOR().String(), offerBody: offer, replaced: replaced, forwards: forwards, refers: h.contact || h.target.Credentials != nil || a.g.router.trunkFor(uri, a.user) != nil}
 	s.again = func() bool {
 		if len(h.others) == 0 {
 			return false
 		}
 		next := h.others[0]
 		next.others = h.others[1:]
-		return a.dialOne(uri, next, offer, headers, replaced) == nil
+		return a.dialOne(uri, next, offer, headers, replaced, forwards) == nil
 	}
 	from := a.g.addresses.CallerToSIP(a.user, uri)
 	if mapping.IsAnonymous(from.URI) {
@@ -224,6 +262,11 @@ type sipLeg struct {
 	lane    string
 	again   func() bool // tries another flow to the same device
 	referID uint32      // of the REFER under way
+	refers  bool        // its device may ask for a transfer, or forward to a number
+	// Of a call of ours: what was offered, whether it is a transfer, how often it was forwarded.
+	offerBody []byte
+	replaced  bool
+	forwards  int
 }
 
 var _ call.Leg = (*sipLeg)(nil)
@@ -240,12 +283,14 @@ func (s *sipLeg) Ring(st sip.Status) {
 // Accept implements call.Leg.
 func (s *sipLeg) Accept(body []byte) {
 	s.out("200 OK")
+	s.actor.waiting.Store(false)
 	s.Leg.Accept(body)
 }
 
 // Reject implements call.Leg.
 func (s *sipLeg) Reject(st sip.Status) {
 	s.out(statusText(st))
+	s.actor.waiting.Store(false)
 	s.Leg.Reject(st)
 }
 
@@ -308,8 +353,9 @@ func (s *sipLeg) handle(e dialog.Event) {
 				st = e.Status
 			}
 		}
-		if s.again != nil && (st.Code == 430 || errors.Is(e.Cause, ua.ErrTransport)) && s.again() {
-			st = sip.Status{Code: 430} // the other flow speaks for the device
+		flowGone := st.Code == 430 || errors.Is(e.Cause, ua.ErrTransport)
+		if flowGone && s.again != nil && s.again() || s.redirected(e.Redirect) {
+			st = sip.Status{Code: 480} // what follows speaks for the device
 		}
 		a.calls.dropLeg(s)
 		a.post(call.LegFailed{Leg: s, Status: st, Reasons: e.Reasons})
@@ -358,7 +404,14 @@ func (s *sipLeg) info(e dialog.Info) {
 	s.actor.post(call.LegInfo{Leg: s, Type: e.ContentType, Body: e.Body})
 }
 
+// referred takes a REFER. The call that it asks for is placed in her name and at the cost of
+// the house, so only those may ask who belong to it: identities, trusted peers, trunks.
 func (s *sipLeg) referred(e dialog.Referred) {
+	id, known := s.actor.g.table.ByJID(s.actor.user)
+	if !s.refers || known && !id.Policy.CallOut {
+		s.Leg.AnswerRefer(e.ID, sip.Status{Code: 403})
+		return
+	}
 	s.referID = e.ID
 	in := call.LegReferred{Leg: s, Target: e.To.URI}
 	in.Target.Headers = nil

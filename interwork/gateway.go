@@ -164,6 +164,10 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 // Run serves until ctx ends, then drains: it stops taking new work, lets what is under
 // way finish for at most Config.Drain, and closes everything that it opened.
 func (g *Gateway) Run(ctx context.Context) error {
+	if err := g.calls.open(); err != nil {
+		g.shutdown()
+		return err
+	}
 	// Before anybody can reach us: a request in a dialog that is not known yet would get
 	// 481, and end it.
 	if err := g.events.restore(ctx); err != nil {

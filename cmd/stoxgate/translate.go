@@ -34,6 +34,7 @@ type translateCmd struct {
 	ShortText int       `name:"short-text" placeholder:"BYTES" help:"Split texts for a peer that takes no more, like SMS."`
 	Seq       uint64    `default:"1" help:"Number of the message, from which CSeq, tags and ids are made (${default})."`
 	Time      time.Time `placeholder:"TIME" help:"Time of the message (RFC 3339); default: now."`
+	callFlags `group:"Calls"`
 }
 
 func (translateCmd) Help() string {
@@ -42,10 +43,18 @@ ends may be LF alone, Content-Length is corrected then. The counterpart goes to 
 output, what is lost on the way to standard error. What is refused gives the answer that its
 sender would get, and exit code 1.
 
+Of calls it takes Jingle sessions (session-initiate, -accept, -terminate, -info ringing) and
+Jingle messages, and INVITE with its responses, CANCEL and BYE. Sessions are translated as
+they stand; a running gateway puts the address, keys and codecs of its own relay in.
+
 Examples:
   stoxgate translate <<< "<message from='mira@chat.example' to='otto@sip.example.org'><body>Hi</body></message>"
   stoxgate translate --component gw.example --accept message/cpim,message/imdn+xml < stanza.xml
-  stoxgate translate < message.sip`
+  stoxgate translate < message.sip
+  stoxgate translate < session-initiate.xml                         an INVITE
+  stoxgate translate --offer session-initiate.xml < 200.sip         the session-accept
+  stoxgate translate --state ringing <<< "<message from='mira@chat.example/desk' to='otto@sip.example.org' type='chat'><retract xmlns='urn:xmpp:jingle-message:0' id='a1'/></message>"
+  printf 'SIP/2.0 486 Busy Here\nFrom: <sip:mira@chat.example>;tag=1\nTo: <sip:otto@sip.example.org>;tag=2\nCall-ID: x\nCSeq: 1 INVITE\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\n\n' | stoxgate translate`
 }
 
 func (c translateCmd) Run(p *program) error {
@@ -83,9 +92,15 @@ func (c translateCmd) stanza(p *program, input []byte) error {
 	if err != nil {
 		return fmt.Errorf("not an XMPP stanza: %w", err)
 	}
+	if iq, ok := s.(*xmpp.IQ); ok {
+		return c.jingleIQ(p, iq)
+	}
 	m, ok := s.(*xmpp.Message)
 	if !ok {
-		return fmt.Errorf("%w: <%s/> has no counterpart in this version, only <message/> has", errUntranslatable, element.Name.Local)
+		return fmt.Errorf("%w: <%s/> has no counterpart in this version, only <message/> and Jingle have", errUntranslatable, element.Name.Local)
+	}
+	if ok, err := c.jingleMessage(p, m); ok {
+		return err
 	}
 	if m.Type == xmpp.MessageError {
 		return c.stanzaError(p, m)
@@ -99,7 +114,7 @@ func (c translateCmd) stanza(p *program, input []byte) error {
 	var refusal *xmpp.StanzaError
 	switch {
 	case errors.Is(err, mapping.ErrNothing):
-		fmt.Fprintln(p.stderr, "nothing to send")
+		fmt.Fprintln(p.stderr, nothing)
 		return nil
 	case errors.As(err, &refusal):
 		fmt.Fprintf(p.stderr, "refused, the sender gets: %s\n", m.ErrorReply(*refusal).Append(nil))
@@ -128,20 +143,27 @@ func inherit(e *xmpp.Element) {
 
 // messageContext takes the addresses from the flags or from the stanza.
 func (c translateCmd) messageContext(m *xmpp.Message) (mapping.MessageContext, error) {
-	from, err := uriOf(c.FromURI, m.From, "")
+	from, to, err := c.addresses(m.From, m.To)
 	if err != nil {
-		return mapping.MessageContext{}, fmt.Errorf("sender: %w", err)
-	}
-	to, err := uriOf(c.ToURI, m.To, c.Component)
-	if err != nil {
-		return mapping.MessageContext{}, fmt.Errorf("receiver: %w", err)
+		return mapping.MessageContext{}, err
 	}
 	peer := mapping.PeerCapsOf(c.Accept)
 	peer.ShortText = c.ShortText
 	return mapping.MessageContext{
-		From: sip.NameAddr{Display: c.FromName, URI: from}, To: sip.NameAddr{URI: to}, Host: c.Component,
-		Seq: c.Seq, Now: c.Time, Peer: peer, MaxForwards: 70,
+		From: from, To: to, Host: c.Component, Seq: c.Seq, Now: c.Time, Peer: peer, MaxForwards: maxForwards,
 	}, nil
+}
+
+// addresses are those of a stanza on SIP.
+func (c translateCmd) addresses(sender, receiver xmpp.JID) (from, to sip.NameAddr, err error) {
+	from.Display = c.FromName
+	if from.URI, err = uriOf(c.FromURI, sender, ""); err != nil {
+		return from, to, fmt.Errorf("sender: %w", err)
+	}
+	if to.URI, err = uriOf(c.ToURI, receiver, c.Component); err != nil {
+		return from, to, fmt.Errorf("receiver: %w", err)
+	}
+	return from, to, nil
 }
 
 // uriOf returns the SIP address of a JID; component is the domain in which a
@@ -163,17 +185,7 @@ func uriOf(given string, j xmpp.JID, component string) (sip.URI, error) {
 
 // stanzaError translates an error that came back for a message.
 func (c translateCmd) stanzaError(p *program, m *xmpp.Message) error {
-	status := mapping.StanzaErrorToStatus(*m.Error, mapping.ErrorContext{FullJID: !m.From.IsBare()})
-	var b strings.Builder
-	fmt.Fprintf(&b, "SIP/2.0 %d %s\r\n", status.Code, status.Phrase())
-	if status.RetryAfter > 0 {
-		fmt.Fprintf(&b, "Retry-After: %d\r\n", int(status.RetryAfter/time.Second))
-	}
-	for _, h := range status.Headers {
-		fmt.Fprintf(&b, "%s: %s\r\n", h.Name(), h.Value())
-	}
-	_, err := io.WriteString(p.stdout, b.String())
-	return err
+	return p.printStatus(mapping.StanzaErrorToStatus(*m.Error, mapping.ErrorContext{FullJID: !m.From.IsBare()}), nil)
 }
 
 // message translates towards XMPP.
@@ -216,19 +228,19 @@ func wireForm(input []byte) []byte {
 }
 
 func (c translateCmd) request(p *program, r *sip.Request) error {
-	if r.Method != "MESSAGE" {
-		return fmt.Errorf("%w: %s has no counterpart in this version, only MESSAGE has", errUntranslatable, r.Method)
+	if ok, err := c.callOf(p, r); ok {
+		return err
+	}
+	if r.Method != sip.MESSAGE {
+		return fmt.Errorf("%w: %s has no counterpart in this version, only MESSAGE, INVITE, CANCEL and BYE have", errUntranslatable, r.Method)
 	}
 	from, err := sip.FromOf(r)
 	if err != nil {
 		return fmt.Errorf("%w: From: %w", errUntranslatable, err)
 	}
 	ctx := mapping.RequestContext{Type: xmpp.MessageType(c.Type), Now: c.Time, Component: c.Component}
-	if ctx.From, err = jidOf(c.FromJID, from.URI, c.Component, true); err != nil {
-		return fmt.Errorf("sender: %w", err)
-	}
-	if ctx.To, err = jidOf(c.ToJID, sip.RequestURI(r), c.Component, false); err != nil {
-		return fmt.Errorf("receiver: %w", err)
+	if ctx.From, ctx.To, err = c.parties(from.URI, sip.RequestURI(r)); err != nil {
+		return err
 	}
 	messages, loss, err := mapping.RequestToMessages(r, ctx)
 	p.lost(loss)
@@ -240,7 +252,7 @@ func (c translateCmd) request(p *program, r *sip.Request) error {
 	case err != nil:
 		return fmt.Errorf("%w: %w", errUntranslatable, err)
 	case len(messages) == 0:
-		fmt.Fprintln(p.stderr, "nothing to send")
+		fmt.Fprintln(p.stderr, nothing)
 	}
 	for _, m := range messages {
 		if _, err := fmt.Fprintf(p.stdout, "%s\n", m.Append(nil)); err != nil {
@@ -263,10 +275,14 @@ func jidOf(given string, u sip.URI, component string, onSIP bool) (xmpp.JID, err
 	}
 }
 
-// response translates the failure of a message into the error for its sender.
+// response translates the failure of a message into the error for its sender, and what
+// becomes of a call.
 func (c translateCmd) response(p *program, r *sip.Response) error {
+	if _, method := sip.CSeq(r); method == sip.INVITE {
+		return c.answered(p, r)
+	}
 	if r.StatusCode < 300 {
-		fmt.Fprintln(p.stderr, "nothing to send")
+		fmt.Fprintln(p.stderr, nothing)
 		return nil
 	}
 	reply := &xmpp.Message{Type: xmpp.MessageError}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"golang.org/x/tools/txtar"
 )
 
 const sipText = `MESSAGE sip:mira@chat.example SIP/2.0
@@ -107,7 +109,7 @@ func TestTranslateSIP(t *testing.T) {
 		{name: "home domain", in: sipText, args: []string{"--component", "voice.example", "--type", "normal"}, out: []string{"from='otto@voice.example'"}},
 		{name: "addresses by hand", in: sipText, args: []string{"--from-jid", "o@x", "--to-jid", "m@y/z"}, out: []string{"from='o@x'", "to='m@y/z'"}},
 		{name: "refused", in: strings.Replace(sipText, "text/plain", "image/png", 1), code: exitFailed, lost: []string{"refused, the sender gets: 415"}},
-		{name: "other method", in: strings.ReplaceAll(sipText, "MESSAGE", "INVITE"), code: exitFailed, lost: []string{"INVITE has no counterpart"}},
+		{name: "other method", in: strings.ReplaceAll(sipText, "MESSAGE", "PUBLISH"), code: exitFailed, lost: []string{"PUBLISH has no counterpart"}},
 		{name: "failure", in: response, out: []string{"type='error'", "item-not-found"}},
 		{name: "success", in: strings.Replace(response, "404 Not Found", "200 OK", 1), lost: []string{"nothing to send"}},
 		{name: "garbage", in: "hello\n", code: exitFailed, lost: []string{"neither an XMPP stanza nor a SIP message"}},
@@ -140,6 +142,17 @@ func TestTranslateRoundTrip(t *testing.T) {
 func FuzzTranslate(f *testing.F) {
 	f.Add(sipText)
 	f.Add(`<message from='a@b' to='c@d'><body>x</body></message>`)
+	files, err := filepath.Glob("testdata/translate/*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		a, err := txtar.ParseFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(a.Files[0].Data))
+	}
 	f.Fuzz(func(t *testing.T, in string) {
 		if r := execute(t, in, "translate"); r.code != exitOK && r.code != exitFailed {
 			t.Fatalf("exit code %d: %s", r.code, r.err)

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"slices"
 	"time"
 
 	"github.com/stoxgate/stoxgate/interwork/relay"
@@ -50,6 +51,7 @@ type Call struct {
 	taken    bool          // we answered his INVITE with 2xx
 	reinvite []byte        // his re-INVITE that waits for its answer; nil: he wants our offer
 	hers     []sdp.Codec   // what she speaks, with the numbers to use
+	hear     []sdp.Codec   // what she may send
 	tags     int           // given to sessions of the relay
 	transfer *transfer
 
@@ -228,6 +230,7 @@ func (c *Call) do(f Effect, e Event) {
 		c.release()
 	case Forget:
 		c.ports.SetTimer(TimerState, 0)
+		c.shed()
 		c.ports.Forget()
 	default:
 		panic("call: unknown effect")
@@ -265,6 +268,8 @@ func (c *Call) timer(t Timer) {
 		c.raise(TimedOut)
 	case TimerAlive:
 		c.askAlive()
+	case TimerSilence:
+		c.stillSilent()
 	case TimerSettle:
 		if !c.seen {
 			c.refusedByAll()
@@ -315,6 +320,21 @@ func (c *Call) release() {
 		c.rec.Status = c.best.Code
 	}
 	c.ports.Recorded(c.rec)
+}
+
+// shed lets go of all that only a call that goes on needs. What is left answers late
+// stanzas for as long as the id of the session stays taken, and thousands of ended calls
+// may do so at a time.
+func (c *Call) shed() {
+	c.legs = slices.DeleteFunc(c.legs, func(l *leg) bool { return l.over })
+	if c.used2 != nil && c.used2.over {
+		c.used2 = nil
+	}
+	c.sip, c.transfer = sipSide{}, nil
+	c.offered, c.hers, c.hear, c.invite, c.preview, c.reinvite = nil, nil, nil, nil, nil, nil
+	for _, b := range c.branches {
+		b.media, b.theirs, b.early, b.local = nil, nil, nil, relay.Local{}
+	}
 }
 
 // checkClosed ends the actor when no dialog is left and none can come.

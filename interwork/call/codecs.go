@@ -88,6 +88,17 @@ func (s *Settings) audio(theirs []sdp.Codec) []sdp.Codec {
 	return list
 }
 
+// spoken are those of a peer's codecs that it may send: what we speak, and the events.
+func (s *Settings) spoken(theirs []sdp.Codec) []sdp.Codec {
+	list := s.audio(theirs)
+	for _, c := range theirs {
+		if isEvent(c) {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
 // pick chooses the codec of each side: one that both have, in the order of first, else
 // what each likes best.
 func pick(first, second []sdp.Codec) (a, b sdp.Codec, ok bool) {

@@ -100,13 +100,18 @@ func (c *Call) proceed(from xmpp.JID) {
 	if b == nil {
 		return
 	}
-	if c.proposal == proposed && !c.state.Over() {
+	switch {
+	case c.proposal == proposed && !c.state.Over():
 		b.jid, c.proposer, c.proposal = from, from, proceeded
 		c.used = b
-	} else if b.jid == from && !c.state.Over() {
+	case c.proposal == proceeded && b.jid == from && !c.state.Over():
 		return // again
-	} else {
-		c.proposer = from // for tooLate
+	default:
+		c.proposer = from
+		if c.state == Calling || c.state == Alerting { // another device has rejected it for all
+			c.tooLate(XProceeded)
+			return
+		}
 	}
 	c.raise(XProceeded)
 }

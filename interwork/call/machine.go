@@ -315,7 +315,7 @@ func (d Deadlines) WithDefaults() Deadlines {
 		}
 	}
 	def(&d.Ring, 120*time.Second)
-	def(&d.Reach, time.Minute)
+	def(&d.Reach, min(time.Minute, d.Ring))
 	def(&d.Proceed, 15*time.Second)
 	def(&d.Answer, 20*time.Second)
 	def(&d.Confirm, 40*time.Second)

@@ -4,7 +4,6 @@ import (
 	"github.com/stoxgate/stoxgate/interwork/relay"
 	"github.com/stoxgate/stoxgate/jingle"
 	"github.com/stoxgate/stoxgate/mapping"
-	"github.com/stoxgate/stoxgate/sip/sdp"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
 
@@ -47,9 +46,8 @@ func (c *Call) media(in MediaHappened) {
 			c.fail(mediaReason(e.Err), MediaFailed)
 		}
 	case relay.Silent:
-		if b == c.used && (c.state == Active || c.state == Modifying) && !(e.Side == relay.Jingle && c.xHold) {
-			c.ports.Note("no media: " + e.Side.String())
-			c.fail(jingle.Reason{Condition: jingle.ReasonConnectivityError, Text: "No sound arrives any more"}, MediaFailed)
+		if b == c.used {
+			c.silent(e.Side)
 		}
 	case relay.Digit:
 		if b == c.used && !e.Passed {
@@ -60,6 +58,38 @@ func (c *Call) media(in MediaHappened) {
 			c.trickle(b, e.Candidates)
 		}
 	case relay.EventUnknown, relay.Heard:
+	}
+}
+
+// silent ends a call in which one side should send and does not. A side that has only
+// just begun gets its time first.
+func (c *Call) silent(side relay.Side) {
+	switch {
+	case c.state != Active && c.state != Modifying:
+		return
+	case side == relay.Jingle && c.xHold:
+		return
+	case c.ports.Now().Sub(c.rec.Bridged) < c.set.Silence:
+		c.ports.SetTimer(TimerSilence, c.set.Silence)
+		return
+	}
+	c.ports.Note("no media: " + side.String())
+	c.fail(jingle.Reason{Condition: jingle.ReasonConnectivityError, Text: "No sound arrives any more"}, MediaFailed)
+}
+
+// stillSilent looks again at a side that was silent in the beginning.
+func (c *Call) stillSilent() {
+	if c.used == nil || c.used.media == nil {
+		return
+	}
+	x, s := c.flows()
+	stats := c.used.media.Stats()
+	for _, side := range []relay.Side{relay.Jingle, relay.SIP} {
+		talks := [2]bool{x.Send && x.Recv, s.Send && s.Recv}[side]
+		if talks && c.ports.Now().Sub(stats[side].LastReceived) >= c.set.Silence {
+			c.silent(side)
+			return
+		}
 	}
 }
 
@@ -189,6 +219,8 @@ func (c *Call) acceptMedia() error {
 		return errNoCodec
 	}
 	c.hers = chosen(x, hers)
+	c.hear = c.hers // our answer leaves her no other
+	c.sip.hear = c.set.spoken(c.sip.codecs)
 	c.sip.codecs = chosen(s, c.sip.codecs)
 	c.xDir = mapping.SendersToDirection(a.Senders, jingle.RoleInitiator)
 	active := dtlsClient(a.Transport)
@@ -242,7 +274,7 @@ func (c *Call) answerMedia() ([]byte, error) {
 	c.xDir = mapping.SendersToDirection(a.Senders, jingle.RoleResponder)
 	if c.late {
 		// Our offer begins with her codec, and his ACK says what comes of it.
-		c.hers = chosen(audio[0], hers)
+		c.hers, c.hear = chosen(audio[0], hers), c.set.spoken(hers)
 		local, err := b.media.Prepare(relay.SIP, 0, relay.Setup{Protection: relay.None})
 		if err != nil {
 			return nil, err
@@ -259,6 +291,7 @@ func (c *Call) answerMedia() ([]byte, error) {
 		return nil, errNoCodec
 	}
 	c.hers, c.sip.codecs = chosen(x, hers), chosen(s, m.Codecs)
+	c.hear, c.sip.hear = c.set.spoken(hers), c.sip.codecs // our answer leaves him no other
 	if _, err := b.media.Prepare(relay.SIP, 0, c.sip.wants(&m)); err != nil {
 		return nil, err
 	}
@@ -289,185 +322,4 @@ func (c *Call) connectHer(b *branch, a *jingle.Content) error {
 	r.Candidates = append(r.Candidates, b.early...)
 	b.early = nil
 	return b.media.Connect(relay.Jingle, 0, r)
-}
-
-// formats tells the relay what each side speaks and which way sound flows.
-func (c *Call) formats() error {
-	b := c.used
-	x, s := c.flows()
-	x.Codecs, s.Codecs = relayCodecs(c.hers), relayCodecs(c.sip.codecs)
-	if err := b.media.Format(relay.Jingle, 0, x); err != nil {
-		return err
-	}
-	return b.media.Format(relay.SIP, 0, s)
-}
-
-// flows are the directions: what she wants and what he wants, and a hold of hers keeps
-// his sound from her.
-func (c *Call) flows() (x, s relay.Format) {
-	x.Send, x.Recv = c.xDir.Receives() && !c.xHold, c.xDir.Sends()
-	s.Send, s.Recv = c.sDir.Receives(), c.sDir.Sends()
-	return x, s
-}
-
-// setDirections makes the relay follow a change of direction.
-func (c *Call) setDirections() {
-	if c.used == nil || !c.used.ready || c.used.media == nil || len(c.hers) == 0 || len(c.sip.codecs) == 0 {
-		return
-	}
-	if err := c.formats(); err != nil {
-		c.ports.Log().Warn().Err(err).Msg("directions not set")
-	}
-}
-
-// offer sends him a re-INVITE with what she wants now.
-func (c *Call) offer() {
-	c.wished = c.wish()
-	d := c.wished
-	if !c.sDir.Sends() && c.xHold {
-		d = sdp.Inactive // both hold (spec/media.md §7.4)
-	}
-	c.used2.Offer(c.sip.reoffer(d))
-}
-
-// offerAnswered: his answer to a re-INVITE, or to what we offered in answer to his.
-func (c *Call) offerAnswered(in LegOfferAnswered) {
-	l := c.legOf(in.Leg)
-	if l == nil || l != c.used2 || c.state.Over() {
-		return
-	}
-	if in.Body != nil {
-		if err := c.takeDescription(in.Body, true); err != nil {
-			c.ports.Log().Info().Err(err).Msg("unusable answer to a re-INVITE")
-		}
-	}
-	c.raise(SModified)
-}
-
-// confirmed: his ACK, with the answer when the offer was ours.
-func (c *Call) confirmed(in LegConfirmed) {
-	if l := c.legOf(in.Leg); l == nil || l != c.used2 {
-		return
-	}
-	if c.late && len(c.sip.codecs) == 0 && !c.state.Over() {
-		if err := c.lateAnswer(in.Body); err != nil {
-			c.fail(jingle.Reason{Condition: jingle.ReasonIncompatibleParameters, Text: "The answer of the SIP side cannot be used"}, MediaFailed)
-			return
-		}
-	}
-	c.raise(SConfirmed)
-}
-
-func (c *Call) lateAnswer(body []byte) error {
-	d, m, err := c.sip.readSDP(body)
-	if err != nil {
-		return err
-	}
-	audio := c.set.audio(m.Codecs)
-	if len(audio) == 0 || m.Rejected() {
-		return errNoCodec
-	}
-	c.sip.remote, c.sDir, c.sip.codecs = d, m.Direction, chosen(audio[0], m.Codecs)
-	if err := c.formats(); err != nil {
-		return err
-	}
-	return c.used.media.Connect(relay.SIP, 0, remoteMedia(&m, true, c.sip.ice))
-}
-
-// takeDescription takes a later description of his: where to send, what, and which way.
-func (c *Call) takeDescription(body []byte, answer bool) error {
-	d, m, err := c.sip.readSDP(body)
-	if err != nil {
-		return err
-	}
-	audio := c.set.audio(m.Codecs)
-	if len(audio) == 0 || m.Rejected() {
-		return errNoCodec
-	}
-	c.sip.remote, c.sDir = d, m.Direction
-	c.sip.codecs = chosen(c.keep(audio), m.Codecs)
-	if err := c.formats(); err != nil {
-		return err
-	}
-	r := remoteMedia(&m, answer, c.sip.ice)
-	if err := c.used.media.Connect(relay.SIP, 0, r); err != nil {
-		return err
-	}
-	c.tellHold()
-	return nil
-}
-
-// keep chooses among the codecs of a later description: hers if he has it, else his first.
-func (c *Call) keep(audio []sdp.Codec) sdp.Codec {
-	if len(c.hers) > 0 {
-		if i := indexOf(audio, c.hers[0]); i >= 0 {
-			return audio[i]
-		}
-	}
-	return audio[0]
-}
-
-// tellHold lets her know that he holds the call, or not any more (XEP-0167 §8).
-func (c *Call) tellHold() {
-	holds := !c.sDir.Receives()
-	if holds == c.told || c.used == nil || c.used.session == nil || c.state == Accepting {
-		return
-	}
-	c.told = holds
-	if holds {
-		c.info(c.used, jingle.Hold{})
-		return
-	}
-	c.info(c.used, jingle.Unhold{})
-}
-
-// legOffered: his re-INVITE or UPDATE.
-func (c *Call) legOffered(in LegOffered) {
-	l := c.legOf(in.Leg)
-	if l == nil {
-		return
-	}
-	if l != c.used2 || l.over {
-		l.Refuse(statusPending)
-		return
-	}
-	c.reinvite = in.Body
-	c.raise(SOffered)
-}
-
-// answerOffer answers his re-INVITE: the relay takes what changes, so nobody is asked.
-func (c *Call) answerOffer() {
-	if c.reinvite == nil {
-		// He wants our offer: all that we speak, as in the beginning (RFC 3261 §14.2).
-		c.wished = c.wish()
-		c.used2.Answer(c.sip.reoffer(c.wished))
-		return
-	}
-	before := c.sip.local
-	if err := c.takeDescription(c.reinvite, false); err != nil {
-		c.ports.Log().Info().Err(err).Msg("unusable re-INVITE")
-		c.sip.local = before
-		c.used2.Refuse(statusNotAcceptable)
-		return
-	}
-	m := c.sip.remote.Effective(c.sip.stream)
-	local, err := c.used.media.Prepare(relay.SIP, 0, relay.Setup{})
-	if err != nil {
-		c.used2.Refuse(statusNotAcceptable)
-		return
-	}
-	c.wished = c.wish()
-	r := remoteMedia(&m, false, c.sip.ice)
-	c.used2.Answer(c.sip.answer(c.sip.remote, local, c.sip.codecs, r.Active, c.wished.Answer(c.sDir)))
-}
-
-func (c *Call) refuseOffer() {
-	if c.used2 == nil {
-		return
-	}
-	if c.state.Over() {
-		c.used2.Refuse(statusGone)
-		return
-	}
-	c.used2.Refuse(statusLater)
 }

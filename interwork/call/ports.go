@@ -105,6 +105,8 @@ const (
 	TimerAlive
 	// TimerGone ends the call of somebody who went offline and is not heard.
 	TimerGone
+	// TimerSilence looks whether a side that had not begun to send has begun.
+	TimerSilence
 	// TimerSettle makes the busy of one device that of all, when no other shows up.
 	TimerSettle
 
@@ -164,6 +166,9 @@ type Settings struct {
 	Alive time.Duration
 	// Gone is how long a call of somebody offline goes on; default 8 s.
 	Gone time.Duration
+	// Silence is how long a side may send nothing in the beginning; default 30 s. Later it is
+	// the relay's own time that counts.
+	Silence time.Duration
 	// Settle is how long after a busy of one of her clients another one may still show that it
 	// rings; default 2 s.
 	Settle time.Duration
@@ -184,6 +189,9 @@ func (s Settings) WithDefaults() Settings {
 	}
 	if s.Gone == 0 {
 		s.Gone = 8 * time.Second
+	}
+	if s.Silence == 0 {
+		s.Silence = 30 * time.Second
 	}
 	if s.Settle == 0 {
 		s.Settle = 2 * time.Second

@@ -87,8 +87,10 @@ func (c *Call) legsGone() {
 	if !c.dialled || c.used2 != nil || c.state.Over() {
 		return
 	}
+	// 6xx speaks for all his devices (RFC 3261 §16.7 step 5).
+	final := c.best != nil && c.best.Code/100 == 6
 	for _, l := range c.legs {
-		if !l.over {
+		if !l.over && !final {
 			return
 		}
 	}
@@ -97,6 +99,11 @@ func (c *Call) legsGone() {
 		s = *c.best
 	}
 	c.ended(PartySIP, mapping.StatusToReason(s, !c.rec.Rang.IsZero()))
+	for _, l := range c.legs {
+		if !l.over {
+			l.End(mapping.ReasonToReasons(c.why, false)...)
+		}
+	}
 	c.rec.Status = s.Code
 	c.raise(SFailed)
 }

@@ -20,7 +20,8 @@ type sipSide struct {
 	protection relay.Protection
 	ice        bool
 	leg        relay.Local
-	codecs     []sdp.Codec // his, those that we speak and the events, with the numbers to use
+	codecs     []sdp.Codec // what he is sent, with his numbers; before her codecs are known, all of his
+	hear       []sdp.Codec // what he may send
 }
 
 // readSDP parses a description of his and finds the sound in it: the first audio over RTP

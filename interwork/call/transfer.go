@@ -209,6 +209,7 @@ func (c *Call) replace(in InviteReplaced) {
 	c.legs, c.used2 = append(c.legs, l), l
 	c.sip, c.sDir = next, m.Direction
 	c.sip.remote, c.sip.codecs = d, chosen(c.keep(c.set.audio(m.Codecs)), m.Codecs)
+	c.sip.hear = c.sip.codecs
 	if early {
 		c.sip.codecs = m.Codecs // what she speaks is not known yet
 	} else if err := c.formats(); err != nil {

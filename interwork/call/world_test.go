@@ -188,6 +188,7 @@ type fakeMedia struct {
 	format [2]relay.Format
 	setup  [2]relay.Setup
 	ready  [2]bool
+	stats  [2]relay.LegStats
 	noDTMF bool
 	digits string
 	fresh  int
@@ -242,7 +243,7 @@ func (m *fakeMedia) SendDTMF(side relay.Side, d byte, _ time.Duration) error {
 	return nil
 }
 
-func (m *fakeMedia) Stats() [2]relay.LegStats { return [2]relay.LegStats{} }
+func (m *fakeMedia) Stats() [2]relay.LegStats { return m.stats }
 func (m *fakeMedia) Close()                   { m.closed = true }
 
 // fakeLeg is one dialog.

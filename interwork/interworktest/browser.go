@@ -56,7 +56,8 @@ func StartBrowser(t TB) *Browser {
 			"--disable-dev-shm-usage",
 			"about:blank",
 		},
-		dir: dir,
+		dir:     dir,
+		readyIn: browserPatience,
 		ready: func() error {
 			data, err := os.ReadFile(filepath.Join(profile, "DevToolsActivePort")) // "PORT\nPATH"
 			if err != nil {
@@ -79,6 +80,9 @@ func StartBrowser(t TB) *Browser {
 	b.Start()
 	return b
 }
+
+// browserPatience is Patience with a program that starts a dozen others.
+const browserPatience = time.Minute
 
 var errNoPort = errors.New("no port yet")
 
@@ -198,7 +202,7 @@ func (b *Browser) Client(t TB, o WebClientOptions) *WebClient {
 	w.tools(w.session, "Runtime.enable", nil, nil)
 	w.tools(w.session, "Runtime.addBinding", map[string]any{"name": "report"}, nil)
 	w.tools(w.session, "Page.navigate", map[string]any{"url": b.page}, nil)
-	Eventually(t, Patience, "the page of "+o.Name, func() error {
+	Eventually(t, browserPatience, "the page of "+o.Name, func() error {
 		var there bool
 		if err := w.evaluate("window.client !== undefined && document.readyState === 'complete'", &there, Patience); err != nil {
 			return err
@@ -217,7 +221,7 @@ func (b *Browser) Client(t TB, o WebClientOptions) *WebClient {
 
 func (w *WebClient) tools(session, method string, params, result any) {
 	w.t.Helper()
-	if err := w.browser.tools.call(session, method, params, result, Patience); err != nil {
+	if err := w.browser.tools.call(session, method, params, result, browserPatience); err != nil {
 		w.t.Fatalf("interworktest: browser: %v", err)
 	}
 }
@@ -271,7 +275,7 @@ func (w *WebClient) do(result any, function string, arguments ...any) {
 	if err != nil {
 		w.t.Fatalf("interworktest: %s: %v", function, err)
 	}
-	if err := w.evaluate(fmt.Sprintf("client.%s(...%s)", function, data), result, 2*Patience); err != nil {
+	if err := w.evaluate(fmt.Sprintf("client.%s(...%s)", function, data), result, browserPatience); err != nil {
 		w.t.Fatalf("interworktest: page of %s: %s: %v", w.options.Name, function, err)
 	}
 }
@@ -286,7 +290,7 @@ func (w *WebClient) Send(xml string) {
 }
 
 // Befriend asks for the presence of somebody, who gets this client's in turn, and
-// returns the full JID that is on line.
+// returns the full JID that is on line. Whoever asks for this client's gets it.
 func (w *WebClient) Befriend(jid string) (full string) {
 	w.t.Helper()
 	w.do(nil, "befriend", jid)
@@ -295,12 +299,24 @@ func (w *WebClient) Befriend(jid string) (full string) {
 	}).From
 }
 
+// Show sends somebody this client's presence (RFC 6121 §4.6).
+func (w *WebClient) Show(jid string) {
+	w.t.Helper()
+	w.do(nil, "show", jid)
+}
+
 // Dial calls somebody, in the client's manner: by a proposal to the bare JID, or
 // by a session with exactly this JID. It returns the id of the call.
 func (w *WebClient) Dial(to string) (sid string) {
 	w.t.Helper()
 	w.do(&sid, "dial", to)
 	return sid
+}
+
+// Prefer has later calls use these codecs only; all of the browser's with none.
+func (w *WebClient) Prefer(codecs ...string) {
+	w.t.Helper()
+	w.do(nil, "prefer", strings.Fields(strings.Join(codecs, " ")))
 }
 
 // Answer takes a proposal or a session that came in.
@@ -351,7 +367,7 @@ func (w *WebClient) Listening(sid string, length time.Duration) func() Recording
 	var heard result
 	done := make(chan error, 1)
 	go func() {
-		done <- w.evaluate(fmt.Sprintf("client.listen(%q, %v)", sid, length.Seconds()), &heard, length+Patience)
+		done <- w.evaluate(fmt.Sprintf("client.listen(%q, %v)", sid, length.Seconds()), &heard, length+browserPatience)
 	}()
 	return func() Recording {
 		w.t.Helper()

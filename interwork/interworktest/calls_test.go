@@ -15,7 +15,7 @@ type callHouse struct {
 	stage   *stage
 	clients map[string]*WebClient // by manner of calling: "JMI", "direct"
 	phones  map[string]*Baresip   // by codec
-	online  map[string]string     // full JIDs that the client without JMI calls, by the name of the phone
+	patient *Baresip              // calls those who don't answer; who is being called can't be called back
 	lines   int
 }
 
@@ -33,8 +33,8 @@ var clientTones = map[string]float64{"JMI": 440, "direct": 620}
 
 func newCallHouse(t *testing.T) *callHouse {
 	t.Helper()
-	h := &callHouse{stage: newStage(t), clients: map[string]*WebClient{}, phones: map[string]*Baresip{}, online: map[string]string{}}
-	o := RigOptions{Server: ServerOptions{WebSocket: true}, Phones: []string{}}
+	h := &callHouse{stage: newStage(t), clients: map[string]*WebClient{}, phones: map[string]*Baresip{}}
+	o := RigOptions{Server: ServerOptions{WebSocket: true}, Phones: []string{"patient"}}
 	for codec := range phoneTones {
 		o.Phones = append(o.Phones, phoneName(codec))
 	}
@@ -48,21 +48,13 @@ func newCallHouse(t *testing.T) *callHouse {
 		h.clients[kind] = browser.Client(h.stage, WebClientOptions{Server: server, Name: name, JMI: kind == "JMI", Tone: clientTones[kind]})
 	}
 	for codec, tone := range phoneTones {
-		h.phones[codec] = h.Phone(phoneName(codec), BaresipOptions{Codecs: []string{codec}, Tone: tone, Record: true, Presence: true})
-		h.phones[codec].Command("presence_online", "")
-		// Who knows no JMI calls whom it sees on line.
-		h.online[phoneName(codec)] = h.clients["direct"].Befriend(h.JID(phoneName(codec)))
+		h.phones[codec] = h.Phone(phoneName(codec), BaresipOptions{Codecs: []string{codec}, Tone: tone, Record: true})
+		// Who knows no JMI is only called where it is seen on line.
+		h.clients["direct"].Show(h.JID(phoneName(codec)))
 	}
+	asked(h.clients["direct"])
+	h.patient = h.Phone("patient", BaresipOptions{})
 	return h
-}
-
-// dial has a client call a phone.
-func (h *callHouse) dial(client *WebClient, phone string) (sid string) {
-	to := h.JID(phone)
-	if !client.options.JMI {
-		to = cmp.Or(h.online[phone], to)
-	}
-	return client.Dial(to)
 }
 
 // callGateway are the options of a gateway for calls.
@@ -81,6 +73,7 @@ type callRow struct {
 	fromPhone bool
 	client    string // "JMI" or "direct"
 	codec     string // of the phone
+	only      string // codec of the client, when it has only one: the gateway transcodes
 	outcome   string
 	hangsUp   string // "caller" or "callee"
 
@@ -101,8 +94,11 @@ func (r *callRow) name() string {
 	if r.fromPhone {
 		direction = phoneName(r.codec) + "-to-" + r.client
 	}
-	return strings.ReplaceAll(strings.Join([]string{direction, r.outcome, r.hangsUp}, "-"), " ", "-")
+	name := strings.Join([]string{direction, r.only, r.outcome, r.hangsUp}, " ")
+	return strings.Join(strings.Fields(name), "-")
 }
+
+const noAnswer = "no answer"
 
 // callMatrix is every row that is tried. Codecs take turns in who hangs up;
 // G.711 A-law, which nearly every phone prefers, has all combinations.
@@ -120,11 +116,19 @@ func callMatrix() []*callRow {
 					}
 				}
 			}
+			if client == "JMI" {
+				for _, pair := range [][2]string{{CodecPCMA, "opus"}, {CodecG722, "opus"}, {CodecG722, "PCMU"}} {
+					rows = append(rows, &callRow{
+						fromPhone: fromPhone, client: client, codec: pair[0], only: pair[1], outcome: "answered", hangsUp: "caller",
+						status: 200, condition: "success",
+					})
+				}
+			}
 			failures := []struct {
 				outcome   string
 				status    int
 				condition string
-			}{{"busy", 486, "busy"}, {"declined", 603, "decline"}, {"no answer", 487, "timeout"}, {"not found", 404, "gone"}, {"unreachable", 480, "gone"}, {"cancelled", 487, "cancel"}}
+			}{{"busy", 486, "busy"}, {"declined", 603, "decline"}, {noAnswer, 487, "timeout"}, {"not found", 404, "gone"}, {"unreachable", 480, "gone"}, {"cancelled", 487, "cancel"}}
 			if fromPhone {
 				failures[2].status = 480 // by the gateway; the other way round it is the phone that answers CANCEL
 			}
@@ -144,6 +148,13 @@ func callMatrix() []*callRow {
 func TestCallMatrix(t *testing.T) {
 	h := newCallHouse(t)
 	rows := callMatrix()
+	// Those that nobody answers wait side by side.
+	waiting := map[*callRow]func(){}
+	for _, row := range rows {
+		if row.outcome == noAnswer {
+			waiting[row] = h.tries(t, row)
+		}
+	}
 	for _, row := range rows {
 		h.stage.run(row.name(), func(t *testing.T) {
 			from := h.clients[row.client].Stanzas.Len()
@@ -152,18 +163,18 @@ func TestCallMatrix(t *testing.T) {
 					for _, s := range h.clients[row.client].Stanzas.All()[from:] {
 						t.Log(s)
 					}
+					h.rest()
 				}
-				h.rest()
 			})
 			switch {
-			case row.outcome == "answered" && row.fromPhone:
-				h.phoneCalls(t, row)
-			case row.outcome == "answered":
-				h.clientCalls(t, row)
+			case row.outcome != "answered" && row.outcome != noAnswer:
+				h.tries(t, row)()
+			case row.outcome == noAnswer:
+				waiting[row]()
 			case row.fromPhone:
-				h.phoneFails(t, row)
+				h.phoneCalls(t, row)
 			default:
-				h.clientFails(t, row)
+				h.clientCalls(t, row)
 			}
 			if row.gotStatus != row.status {
 				t.Errorf("INVITE is answered by %d instead of %d", row.gotStatus, row.status)
@@ -215,7 +226,12 @@ func (h *callHouse) rest() {
 // clientCalls: a client calls a phone, which answers.
 func (h *callHouse) clientCalls(t *testing.T, row *callRow) {
 	client, phone := h.clients[row.client], h.phones[row.codec]
-	sid := h.dial(client, phoneName(row.codec))
+	client.Prefer(row.only)
+	to := h.JID(phoneName(row.codec))
+	if row.hangsUp == "callee" {
+		to += "/sip" // as its presence has it; otherwise to the bare JID
+	}
+	sid := client.Dial(to)
 	invite := phone.ExpectInvite()
 	phone.ExpectCall("CALL_INCOMING")
 	expectRinging(client, sid)
@@ -230,6 +246,7 @@ func (h *callHouse) clientCalls(t *testing.T, row *callRow) {
 // phoneCalls: a phone calls a client, which answers.
 func (h *callHouse) phoneCalls(t *testing.T, row *callRow) {
 	client, phone := h.clients[row.client], h.phones[row.codec]
+	client.Prefer(row.only)
 	callID := phone.Call(h.URI(client.options.Name))
 	sid := incoming(client)
 	phone.expectProvisional(callID, 180)
@@ -259,6 +276,9 @@ func (h *callHouse) talk(t *testing.T, row *callRow, sid, callID string) {
 	})
 	stats := client.Stats(sid)
 	row.codecs = stats.CodecIn + "-" + CodecOf(answer)
+	if want := cmp.Or(row.only, row.codec[:4]) + "-" + row.codec[:4]; row.codecs != want || stats.CodecOut != stats.CodecIn {
+		t.Errorf("codecs are %s instead of %s: %+v", row.codecs, want, stats)
+	}
 
 	byClient := (row.hangsUp == "caller") != row.fromPhone
 	if byClient {
@@ -277,8 +297,16 @@ func (h *callHouse) talk(t *testing.T, row *callRow, sid, callID string) {
 	row.gotCondition = client.Expect("terminated", sid).Reason
 }
 
-// clientFails: a client calls a phone, in vain.
-func (h *callHouse) clientFails(t *testing.T, row *callRow) {
+// tries has one side call the other in vain, up to the point where somebody
+// rings; what it returns sees it through.
+func (h *callHouse) tries(t *testing.T, row *callRow) (finish func()) {
+	if row.fromPhone {
+		return h.phoneTries(row)
+	}
+	return h.clientTries(t, row)
+}
+
+func (h *callHouse) clientTries(t *testing.T, row *callRow) (finish func()) {
 	client := h.clients[row.client]
 	scenario, status := CallUASRings, ""
 	switch row.outcome {
@@ -296,51 +324,57 @@ func (h *callHouse) clientFails(t *testing.T, row *callRow) {
 	line := fmt.Sprintf("line%d", h.lines)
 	h.Gateway.AddIdentity(Identity{AORs: []string{h.URI(line)}, Password: PasswordOf(line)})
 	phone := h.With(t).CallPhone(line, scenario, SIPpOptions{Status: status})
-	sid := h.dial(client, line)
-	phone.Wire.Take(t, "INVITE", isRequest("INVITE"))
+	sid := client.Dial(h.JID(line))
+	phone.Wire.Take(h.stage, "INVITE", isRequest("INVITE"))
 	if scenario != CallUASRejects {
 		expectRinging(client, sid)
 	}
-	if row.outcome == "cancelled" {
-		client.End(sid, "")
-		row.gotCondition = "cancel" // its own
-	}
-	if row.outcome == "cancelled" || row.outcome == "no answer" {
-		row.gotReason = phone.Wire.Take(t, "CANCEL", isRequest("CANCEL")).Get("Reason")
-	}
-	row.gotStatus = phone.Wire.Take(t, "final answer", func(m SIPMessage) bool {
-		return m.Out && m.Status() >= 200 && m.Method() == "INVITE"
-	}).Status()
-	if row.outcome != "cancelled" {
-		row.gotCondition = client.refusal(sid)
+	return func() {
+		if row.outcome == "cancelled" {
+			client.End(sid, "")
+			row.gotCondition = "cancel" // its own
+		}
+		if scenario == CallUASRings {
+			row.gotReason = phone.Wire.Take(h.stage, "CANCEL", isRequest("CANCEL")).Get("Reason")
+		}
+		row.gotStatus = phone.Wire.Take(h.stage, "final answer", func(m SIPMessage) bool {
+			return m.Out && m.Status() >= 200 && m.Method() == "INVITE"
+		}).Status()
+		if row.gotCondition == "" {
+			row.gotCondition = client.refusal(sid)
+		}
 	}
 }
 
-// phoneFails: a phone calls a client, in vain.
-func (h *callHouse) phoneFails(t *testing.T, row *callRow) {
+func (h *callHouse) phoneTries(row *callRow) (finish func()) {
 	client, phone := h.clients[row.client], h.phones[row.codec]
+	if row.outcome == noAnswer {
+		phone = h.patient
+	}
 	if user := map[string]string{"not found": "nobody", "unreachable": "ghost"}[row.outcome]; user != "" {
-		// Nobody's client hears of it.
-		row.gotCondition = row.condition
-		row.gotStatus = phone.FinalOf(phone.Call(h.URI(user))).Status()
-		return
+		return func() {
+			row.gotCondition = row.condition // nobody's client hears of it
+			row.gotStatus = phone.FinalOf(phone.Call(h.URI(user))).Status()
+		}
 	}
 	callID := phone.Call(h.URI(client.options.Name))
 	sid := incoming(client)
 	phone.expectProvisional(callID, 180)
-	switch row.outcome {
-	case "busy":
-		client.End(sid, "busy")
-		row.gotCondition = "busy" // its own
-	case "declined":
-		client.End(sid, "decline")
-		row.gotCondition = "decline"
-	case "cancelled":
-		phone.Hangup()
-	}
-	row.gotStatus = phone.FinalOf(callID).Status()
-	if row.gotCondition == "" {
-		row.gotCondition = client.refusal(sid)
+	return func() {
+		switch row.outcome {
+		case "busy":
+			row.gotCondition = "busy" // its own
+			client.End(sid, "busy")
+		case "declined":
+			row.gotCondition = "decline"
+			client.End(sid, "decline")
+		case "cancelled":
+			phone.Hangup()
+		}
+		row.gotStatus = phone.FinalOf(callID).Status()
+		if row.gotCondition == "" {
+			row.gotCondition = client.refusal(sid)
+		}
 	}
 }
 

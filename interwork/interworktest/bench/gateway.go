@@ -36,10 +36,11 @@ state:
   dir: %s
 %s
 http: { listen: %s }
+%s
 log: { level: warn, format: json }
 `
 
-func startGateway(ctx context.Context, dir, binary, component, peer, transport, postgres string) (*gateway, error) {
+func startGateway(ctx context.Context, dir, binary, component, peer, transport, postgres, media string) (*gateway, error) {
 	state, err := os.MkdirTemp(dir, "state-")
 	if err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func startGateway(ctx context.Context, dir, binary, component, peer, transport, 
 		url = "  url: " + strconv.Quote(postgres)
 	}
 	file := filepath.Join(state, "stoxgate.yaml")
-	text := fmt.Sprintf(configuration, component, sipAddr, sipAddr, peer, transport, filepath.Join(state, "data"), url, console)
+	text := fmt.Sprintf(configuration, component, sipAddr, sipAddr, peer, transport, filepath.Join(state, "data"), url, console, media)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -117,6 +118,66 @@ func (g *gateway) usage() (cpu time.Duration, rss int64) {
 	pages, _ := strconv.ParseInt(fields[21], 10, 64)
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
 	return time.Duration(user+system) * tick, pages * int64(os.Getpagesize())
+}
+
+// holds is what the process holds.
+type holds struct {
+	goroutines, files int
+	heap              int64 // bytes alive after a collection
+	rss               int64
+}
+
+func (g *gateway) holds(ctx context.Context) (h holds, err error) {
+	dir, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", g.cmd.Process.Pid))
+	if err != nil {
+		return h, err
+	}
+	h.files = len(dir)
+	if h.goroutines, err = g.number(ctx, "/debug/pprof/goroutine?debug=1", "goroutine profile: total "); err != nil {
+		return h, err
+	}
+	heap, err := g.number(ctx, "/debug/pprof/heap?gc=1&debug=1", "# HeapAlloc = ")
+	h.heap = int64(heap)
+	_, h.rss = g.usage()
+	return h, err
+}
+
+// number is what follows a mark in a text of the console.
+func (g *gateway) number(ctx context.Context, path, mark string) (int, error) {
+	text, err := g.get(ctx, path)
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := strings.Cut(text, mark)
+	if !ok {
+		return 0, fmt.Errorf("no %q in %s", mark, path)
+	}
+	n, _, _ := strings.Cut(rest, "\n")
+	return strconv.Atoi(n)
+}
+
+func (g *gateway) get(ctx context.Context, path string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.console+path, nil)
+	if err != nil {
+		return "", err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return string(text), err
+}
+
+// profiled takes a profile, when a file is given, until it is stopped.
+func (g *gateway) profiled(file string, length time.Duration) (stop func() error, err error) {
+	if file == "" {
+		return func() error { return nil }, nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- g.profile(file, max(int(length/time.Second), 1)) }()
+	return func() error { return <-done }, nil
 }
 
 // profile fetches a CPU profile while the load runs.

@@ -1,10 +1,19 @@
-// Command bench measures messages through a running gateway: a stub component server on
-// one side, a SIP peer on the other, and the gateway as a process of its own in between,
-// with its durable outbox on. It prints one row per load: messages a second, latency,
-// the gateway's CPU time per message, loss, duplicates and memory.
+// Command bench measures messages and calls through a running gateway: a stub component
+// server on one side, a SIP peer on the other, and the gateway as a process of its own in
+// between, with its durable outbox on. It prints one row per load.
 //
-//	go run ./interwork/interworktest/bench            # all loads
+// Of messages: messages a second, latency, the gateway's CPU time per message, loss,
+// duplicates and memory. Of calls: how many are set up and torn down a second, with and
+// without the media of real clients (ICE and DTLS of pion); what the sound of calls that
+// stand costs, loses and waits; and whether anything is left of calls that ended.
+//
+//	go run ./interwork/interworktest/bench            # all loads of messages, and of calls but the growth
 //	go run ./interwork/interworktest/bench -only x2s -window 32 -n 100000
+//	go run ./interwork/interworktest/bench -calls relay -at 600 -for 15s
+//	go run ./interwork/interworktest/bench -calls growth -total 10000
+//
+// The load takes as much of the CPUs as the gateway does. On a machine that others use,
+// `chrt -r 10` before the command gives both a steadier share.
 //
 // With the argument presence it measures subscriptions instead: memory of each, the time
 // of a restart, and a fan-out of NOTIFYs.
@@ -52,6 +61,11 @@ func main() {
 	binary := flag.String("binary", "", "gateway to measure; default: built from ./cmd/stoxgate")
 	postgres := flag.String("state-url", "", "PostgreSQL URL for the outbox; default: SQLite in a temporary folder")
 	profile := flag.String("profile", "", "write a CPU profile of the gateway to this file")
+	calls := flag.String("calls", "", "loads of calls instead: setup, relay, transcode, growth, with commas between, or all")
+	at := flag.Int("at", 0, "calls at a time, instead of the standard loads")
+	length := flag.Duration("for", 8*time.Second, "how long each load of calls is measured")
+	total := flag.Int("total", 10000, "calls of -calls growth")
+	icePort := flag.Int("ice-port", 0, "one UDP port of the gateway for the media of all Jabber clients")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -71,7 +85,20 @@ func main() {
 		}
 		return
 	}
-	if err := run(ctx, loads(*only, *transport, *window, *rate, *n), *binary, *postgres, *profile); err != nil {
+	o := callOptions{at: *at, length: *length, total: *total, icePort: *icePort, profile: *profile}
+	list := loads(*only, *transport, *window, *rate, *n)
+	var err error
+	switch {
+	case *calls != "":
+		list = nil
+		o.modes, err = parseModes(*calls)
+	case *only == "" && *window == 0 && *rate == 0:
+		o.modes = quickModes
+	}
+	if err == nil {
+		err = run(ctx, list, o, *binary, *postgres, *profile)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -119,14 +146,24 @@ func prepared(ctx context.Context, binary string, f func(dir, binary string) err
 	return f(dir, binary)
 }
 
-func run(ctx context.Context, list []load, binary, postgres, profile string) error {
+func run(ctx context.Context, list []load, o callOptions, binary, postgres, profile string) error {
 	return prepared(ctx, binary, func(dir, binary string) error {
-		return runAll(ctx, list, dir, binary, postgres, profile)
+		return runAll(ctx, list, o, dir, binary, postgres, profile)
 	})
 }
 
-func runAll(ctx context.Context, list []load, dir, binary, postgres, profile string) error {
+func runAll(ctx context.Context, list []load, o callOptions, dir, binary, postgres, profile string) error {
 	fmt.Printf("%s, %d CPUs, %s/%s; the gateway, both peers and the load share them\n\n", runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+	if len(list) > 0 {
+		if err := messages(ctx, list, dir, binary, postgres, profile); err != nil {
+			return err
+		}
+		fmt.Println()
+	}
+	return runCalls(ctx, dir, binary, o)
+}
+
+func messages(ctx context.Context, list []load, dir, binary, postgres, profile string) error {
 	fmt.Printf("| load | messages | msg/s | p50 | p99 | CPU/message | lost | twice | refused | RSS |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	failed := 0
 	for _, l := range list {

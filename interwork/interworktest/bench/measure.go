@@ -117,7 +117,7 @@ func measure(ctx context.Context, l load, dir, binary, postgres, profile string)
 			t.came(body.Text())
 		}
 	})
-	g, err := startGateway(ctx, dir, binary, server.Addr(), phone.Addr(), l.transport, postgres)
+	g, err := startGateway(ctx, dir, binary, server.Addr(), phone.Addr(), l.transport, postgres, "")
 	if err != nil {
 		return result{}, err
 	}

@@ -62,7 +62,7 @@ func presenceBench(ctx context.Context, count int, dir, binary, postgres, profil
 		return err
 	}
 	defer w.phone.Close()
-	g, err := startGateway(ctx, dir, binary, w.server.Addr(), w.phone.Addr(), "udp", postgres)
+	g, err := startGateway(ctx, dir, binary, w.server.Addr(), w.phone.Addr(), "udp", postgres, "")
 	if err != nil {
 		return err
 	}

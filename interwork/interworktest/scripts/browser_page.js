@@ -12,7 +12,7 @@ window.client = (() => {
 
 	let options; // of login
 	let xmpp; // stanza's client
-	let context, oscillator, gain, microphone, level;
+	let context, gain, microphone, level;
 	const calls = new Map(); // by sid
 
 	const report = (kind, fields) => window.report(JSON.stringify({ kind, ...fields }));
@@ -51,7 +51,7 @@ window.client = (() => {
 		await context.audioWorklet.addModule('data:text/javascript,' + encodeURIComponent(tap));
 		await context.resume();
 		level = 0.25;
-		oscillator = new OscillatorNode(context, { frequency: hertz });
+		const oscillator = new OscillatorNode(context, { frequency: hertz });
 		gain = new GainNode(context, { gain: level });
 		const out = new MediaStreamAudioDestinationNode(context, { channelCount: 1 });
 		oscillator.connect(gain).connect(out);
@@ -206,19 +206,22 @@ window.client = (() => {
 		});
 		await xmpp.getRoster();
 		xmpp.updateCaps();
+		// From then on the server delivers what is sent to the account.
+		const there = new Promise(resolve => xmpp.on('available', p => { if (p.from === xmpp.jid) resolve(); }));
 		xmpp.sendPresence({ legacyCapabilities: xmpp.disco.getCaps() });
+		await there;
 		return xmpp.jid;
 	}
 
 	return {
 		login,
 		send: raw,
-		// befriend asks for somebody's presence and shows ours; whoever asks gets it.
+		show: jid => { xmpp.sendPresence({ to: jid, legacyCapabilities: xmpp.disco.getCaps() }); },
 		befriend: jid => {
 			raw(`<presence xmlns='jabber:client' type='subscribe' to='${escape(jid)}'/>`);
 			xmpp.sendPresence({ to: jid, legacyCapabilities: xmpp.disco.getCaps() });
 		},
-		tone: hertz => { oscillator.frequency.value = hertz; },
+		prefer: codecs => { options.codecs = codecs.length ? codecs : null; },
 
 		// dial calls somebody: with JMI when the client does that.
 		dial: async to => {

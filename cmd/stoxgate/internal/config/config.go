@@ -161,7 +161,7 @@ type Media struct {
 	Timeout        Duration  `yaml:"timeout" default:"30s" min:"5s" max:"1h" doc:"Silence of a side that should send after which a call ends."`
 	MaxTime        Duration  `yaml:"max_time" default:"24h" min:"1m" max:"168h" doc:"Longest time of a call."`
 	MaxCalls       int       `yaml:"max_calls" default:"2000" min:"1" max:"100000" doc:"Calls at a time; more are refused."`
-	CallsPerUser   int       `yaml:"calls_per_user" default:"8" min:"1" max:"100000" doc:"Calls at a time of one XMPP user or one SIP address."`
+	CallsPerUser   int       `yaml:"calls_per_user" default:"8" min:"1" max:"100000" doc:"Calls at a time of one XMPP user, and from one SIP address that is not in sip.trusted."`
 }
 
 // State says where data is kept.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/stoxgate/stoxgate/interwork"
 	"github.com/stoxgate/stoxgate/interwork/identity"
 	"github.com/stoxgate/stoxgate/interwork/journal"
+	"github.com/stoxgate/stoxgate/interwork/relay"
 	"github.com/stoxgate/stoxgate/interwork/store"
 	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/siptest"
@@ -33,6 +35,8 @@ type Options struct {
 	Width   int       // of the ladders, in columns
 	Log     io.Writer // the gateway's log; nil: none
 	Version string
+
+	kept func(name string, entries []journal.Entry) // takes the scenes that have a name; nil: nobody
 }
 
 const (
@@ -51,9 +55,11 @@ type demo struct {
 	journal *journal.Journal
 	server  *xmpptest.Server
 	mira    *xmpptest.User
-	otto    *siptest.UA
+	otto    *siptest.Phone
+	engine  *relay.Relay // media of mira's client
 	gateway *interwork.Gateway
-	seen    uint64 // journal entries shown so far
+	seen    uint64   // journal entries shown so far
+	remarks []string // of the present step
 	failed  int
 }
 
@@ -103,6 +109,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	if d.engine, err = relay.New(relay.Config{Ports: relay.PortRange{Min: 19900, Max: 19999}, Log: zerolog.Nop()}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.engine.Close()) }()
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- d.gateway.Run(running) }()
@@ -116,7 +126,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer d.otto.Close()
 
 	fmt.Fprintf(d.Out, "mira is at %s on an XMPP server, otto has a SIP phone, and stoxgate stands between them.\n", d.mira.JID())
-	for i, s := range d.story() {
+	for i, s := range slices.Concat(d.story(), d.calls(), d.outage()) {
 		d.play(ctx, i+1, s)
 	}
 	for _, v := range d.otto.Violations() {
@@ -135,13 +145,15 @@ func Run(ctx context.Context, o Options) (err error) {
 }
 
 func (d *demo) phone() (err error) {
-	d.otto, err = siptest.New(siptest.Config{
-		Proxy: d.gateway.SIPAddr("udp"), AOR: "sip:otto@" + sipDomain, Auto: true,
+	d.otto, err = siptest.NewPhone(siptest.Config{
+		Proxy: d.gateway.SIPAddr("udp"), AOR: "sip:otto@" + sipDomain,
 		Credentials: siptest.Credentials{User: "otto", Password: password},
 	})
 	if err != nil {
 		return err
 	}
+	d.otto.Answer(siptest.Is("MESSAGE"), siptest.Status(200))
+	d.otto.Answer(siptest.Is("SUBSCRIBE"), siptest.Status(501))
 	d.otto.Answer(siptest.Is("OPTIONS"), siptest.Status(200,
 		"Accept: text/plain, message/cpim, message/imdn+xml, application/im-iscomposing+xml"))
 	return nil
@@ -151,6 +163,7 @@ func (d *demo) phone() (err error) {
 type step struct {
 	title string
 	do    func(ctx context.Context) error
+	name  string // of its ladder in testdata/ladders; empty: not kept there
 }
 
 func (d *demo) play(ctx context.Context, n int, s step) {
@@ -158,6 +171,7 @@ func (d *demo) play(ctx context.Context, n int, s step) {
 	ctx, cancel := context.WithTimeout(ctx, stepLimit)
 	defer cancel()
 	err := s.do(ctx)
+	d.settle(ctx)
 	entries := d.journal.Since(d.seen)
 	for _, e := range entries {
 		d.seen = max(d.seen, e.Seq)
@@ -167,6 +181,13 @@ func (d *demo) play(ctx context.Context, n int, s step) {
 			Width: d.Width, ASCII: d.ASCII, Lanes: []string{d.mira.JID().Bare().String(), journal.Gateway},
 		}))
 	}
+	if s.name != "" && d.kept != nil {
+		d.kept(s.name, entries)
+	}
+	for _, remark := range d.remarks {
+		fmt.Fprintf(d.Out, "  %s\n", remark)
+	}
+	d.remarks = nil
 	if err != nil {
 		d.failed++
 		fmt.Fprintf(d.Out, "FAILED: %v\n", err)
@@ -175,14 +196,19 @@ func (d *demo) play(ctx context.Context, n int, s step) {
 	fmt.Fprintln(d.Out, "ok")
 }
 
+// say adds a remark below the ladder of the present step.
+func (d *demo) say(format string, args ...any) {
+	d.remarks = append(d.remarks, fmt.Sprintf(format, args...))
+}
+
+// story are the scenes with presence and messages.
 func (d *demo) story() []step {
-	otto := xmpp.MustJID("otto@" + sipDomain)
-	mira := "sip:mira@" + xmppDomain
+	otto, mira := ottoJID, miraURI
 	return []step{
-		{"Otto's phone registers; the gateway asks for its password (RFC 3261 §10, §22).", func(ctx context.Context) error {
+		{title: "Otto's phone registers; the gateway asks for its password (RFC 3261 §10, §22).", do: func(ctx context.Context) error {
 			return d.expectStatus(d.otto.Register(ctx, 600))(200)
 		}},
-		{"Mira adds otto to her contacts. His phone knows nothing of presence, so he is online while it is registered (RFC 8048 §5).", func(ctx context.Context) error {
+		{title: "Mira adds otto to her contacts. His phone knows nothing of presence, so he is online while it is registered (RFC 8048 §5).", do: func(ctx context.Context) error {
 			if err := d.mira.Send(&xmpp.Presence{To: otto, Type: xmpp.PresenceSubscribe}); err != nil {
 				return err
 			}
@@ -192,7 +218,7 @@ func (d *demo) story() []step {
 			_, err := d.mira.Await(ctx, xmpptest.Presences(), xmpptest.Type(""), xmpptest.From(otto.String()))
 			return err
 		}},
-		{"Another phone would say more than that: it publishes what otto is doing (RFC 3903), and mira sees it (RFC 8048 §6.3).", func(ctx context.Context) error {
+		{title: "Another phone would say more than that: it publishes what otto is doing (RFC 3903), and mira sees it (RFC 8048 §6.3).", do: func(ctx context.Context) error {
 			req := d.otto.NewRequest("PUBLISH", "sip:otto@"+sipDomain, "Event: presence", "Expires: 600", "Content-Type: application/pidf+xml")
 			req.Body = []byte(`<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:otto@` + sipDomain + `"><tuple id="bridge">` +
 				`<status><basic>open</basic></status><note>on the bridge</note></tuple></presence>`)
@@ -205,10 +231,10 @@ func (d *demo) story() []step {
 			}))
 			return err
 		}},
-		{"Otto looks who watches him (RFC 3857).", func(ctx context.Context) error {
+		{title: "Otto looks who watches him (RFC 3857).", do: func(ctx context.Context) error {
 			return d.watch(ctx, "sip:otto@"+sipDomain, "presence.winfo", "application/watcherinfo+xml", mira)
 		}},
-		{"Otto puts mira on a key of his phone; she agrees, and the lamp shows that she is there (RFC 8048 §5.2).", func(ctx context.Context) error {
+		{title: "Otto puts mira on a key of his phone; she agrees, and the lamp shows that she is there (RFC 8048 §5.2).", do: func(ctx context.Context) error {
 			agreed := make(chan error, 1)
 			go func() {
 				_, err := d.mira.Await(ctx, xmpptest.Type("subscribe"))
@@ -220,20 +246,20 @@ func (d *demo) story() []step {
 			err := d.watch(ctx, mira, "presence", "application/pidf+xml", "<basic>open")
 			return errors.Join(err, <-agreed)
 		}},
-		{"Mira writes to otto (RFC 7572 §4).", func(ctx context.Context) error {
+		{title: "Mira writes to otto (RFC 7572 §4).", do: func(ctx context.Context) error {
 			if err := d.mira.Say(otto, "m-1", "Which berth tonight?"); err != nil {
 				return err
 			}
 			return d.wantText(ctx, "Which berth tonight?")
 		}},
-		{"Otto answers; he gets 200 because mira's server has the message (RFC 7572 §5).", func(ctx context.Context) error {
+		{title: "Otto answers; he gets 200 because mira's server has the message (RFC 7572 §5).", do: func(ctx context.Context) error {
 			if err := d.expectStatus(d.otto.Message(ctx, mira, "Berth four."))(200); err != nil {
 				return err
 			}
 			_, err := d.mira.Await(ctx, xmpptest.Body("Berth four."))
 			return err
 		}},
-		{"Mira asks for a receipt, and otto's phone sends one (XEP-0184, RFC 5438).", func(ctx context.Context) error {
+		{title: "Mira asks for a receipt, and otto's phone sends one (XEP-0184, RFC 5438).", do: func(ctx context.Context) error {
 			if err := d.mira.Say(otto, "m-2", "Lights on?", xmpp.NewElement(xmpp.NSReceipts, "request")); err != nil {
 				return err
 			}
@@ -243,7 +269,7 @@ func (d *demo) story() []step {
 			_, err := d.mira.Await(ctx, xmpptest.Extension(xmpp.NSReceipts, "received"))
 			return err
 		}},
-		{"Otto is typing, and mira sees it (RFC 3994, XEP-0085).", func(ctx context.Context) error {
+		{title: "Otto is typing, and mira sees it (RFC 3994, XEP-0085).", do: func(ctx context.Context) error {
 			if err := d.mira.Send(&xmpp.Message{To: otto, Type: xmpp.MessageChat, ID: "m-3", Extensions: []*xmpp.Element{xmpp.NewElement(xmpp.NSChatStates, "active")}}); err != nil {
 				return err
 			}
@@ -255,17 +281,23 @@ func (d *demo) story() []step {
 			_, err := d.mira.Await(ctx, xmpptest.Extension(xmpp.NSChatStates, "composing"))
 			return err
 		}},
-		{"Mira writes to somebody who does not exist, and is told so (RFC 7247 §7.2).", func(ctx context.Context) error {
+		{title: "Mira writes to somebody who does not exist, and is told so (RFC 7247 §7.2).", do: func(ctx context.Context) error {
 			if err := d.mira.Say(xmpp.MustJID("nobody@"+sipDomain), "m-4", "Hello?"); err != nil {
 				return err
 			}
 			_, err := d.mira.Await(ctx, xmpptest.Error(xmpp.ConditionItemNotFound), xmpptest.ID("m-4"))
 			return err
 		}},
-		{"Otto writes to somebody whom mira's server does not know, and is told so (RFC 7247 §7.1).", func(ctx context.Context) error {
+		{title: "Otto writes to somebody whom mira's server does not know, and is told so (RFC 7247 §7.1).", do: func(ctx context.Context) error {
 			return d.expectStatus(d.otto.Message(ctx, "sip:ghost@"+xmppDomain, "Boo."))(480)
 		}},
-		{"The XMPP server goes away; otto's message is kept and he gets 202.", func(ctx context.Context) error {
+	}
+}
+
+// outage is how it ends: without a server, and with it again.
+func (d *demo) outage() []step {
+	return []step{
+		{title: "The XMPP server goes away; otto's message is kept and he gets 202.", do: func(ctx context.Context) error {
 			d.server.Refuse(xmpptest.RefuseClose)
 			d.server.Drop()
 			for d.gateway.Status().Link {
@@ -273,9 +305,9 @@ func (d *demo) story() []step {
 					return err
 				}
 			}
-			return d.expectStatus(d.otto.Message(ctx, mira, "Are you there?"))(202)
+			return d.expectStatus(d.otto.Message(ctx, miraURI, "Are you there?"))(202)
 		}},
-		{"It comes back, and mira gets the message.", func(ctx context.Context) error {
+		{title: "It comes back, and mira gets the message.", do: func(ctx context.Context) error {
 			_, err := d.mira.Await(ctx, xmpptest.Body("Are you there?"))
 			return err
 		}},
@@ -293,6 +325,20 @@ func (d *demo) watch(ctx context.Context, to, pkg, accept, text string) error {
 		n, err := d.otto.Expect(ctx, siptest.Is("NOTIFY"))
 		if err != nil || strings.Contains(string(n.Body), text) {
 			return err
+		}
+	}
+}
+
+// settle waits until nothing more comes of a step: the gateway has nothing under way, and
+// the journal is quiet.
+func (d *demo) settle(ctx context.Context) {
+	const quiet, limit = 30 * time.Millisecond, 2 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	added := d.journal.Stats().Added
+	for since := time.Now(); time.Since(since) < quiet && pause(ctx) == nil; {
+		if now := d.journal.Stats().Added; now != added || d.gateway.Status().UnderWay > 0 {
+			added, since = now, time.Now()
 		}
 	}
 }

@@ -32,12 +32,24 @@ func writeGateway(s *setup, _ Options) error {
 	var b strings.Builder
 	err := gatewayConfig.Execute(&b, map[string]any{
 		"ComponentAddress": s.componentAddress(), "Component": s.component(), "Secret": s.Secret,
-		"SIP": s.sipAddress(), "Console": s.consoleAddress(),
+		"SIP": s.sipAddress(), "Console": s.consoleAddress(), "Address": s.address, "MediaPorts": mediaPorts,
 	})
 	if err != nil {
 		return fmt.Errorf("quickstart: configuration of stoxgate: %w", err)
 	}
 	return writePrivate(s.gatewayFile(), b.String())
+}
+
+// mediaPorts are enough for 50 calls, and few enough to be opened in a firewall.
+const mediaPorts = "20000-20199"
+
+// phoneDir is the folder of baresip, which adds the rest of its configuration to the account.
+func (s *setup) phoneDir() string { return filepath.Join(s.dir, "baresip") }
+
+func writePhone(s *setup, _ Options) error {
+	p := s.Phones[0]
+	return writePrivate(filepath.Join(s.phoneDir(), "accounts"),
+		fmt.Sprintf("<%s>;auth_pass=%s;outbound=\"sip:%s;transport=tcp\"\n", s.sipURI(p.Name), p.Password, s.sipAddress()))
 }
 
 // identity is an entry of the gateway's table, as its API takes it.

@@ -49,7 +49,8 @@ func printHelp(w io.Writer, s *setup, o Options) error {
 	err := help.Execute(columns, map[string]any{
 		"Console": s.consoleAddress(), "Config": short(s.gatewayFile()), "Dir": short(o.Dir),
 		"Domain": s.domain, "Component": s.component(), "Address": s.address, "Port": strconv.Itoa(s.Ports.Client),
-		"SIP":     net.JoinHostPort(s.address, strconv.Itoa(s.Ports.SIP)),
+		"SIP":   net.JoinHostPort(s.address, strconv.Itoa(s.Ports.SIP)),
+		"Phone": short(s.phoneDir()), "MediaPorts": mediaPorts,
 		"Command": command(o.Program), "Accounts": s.Accounts, "Phones": s.Phones,
 	})
 	if err != nil {

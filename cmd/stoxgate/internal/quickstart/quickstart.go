@@ -114,7 +114,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 
 	gateway := s.gateway(o.Program)
-	if err := writeGateway(s, o); err != nil {
+	if err := errors.Join(writeGateway(s, o), writePhone(s, o)); err != nil {
 		return err
 	}
 	if err := gateway.start(); err != nil {

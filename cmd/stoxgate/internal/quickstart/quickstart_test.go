@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stoxgate/stoxgate/cmd/stoxgate/internal/config"
 	"github.com/stoxgate/stoxgate/interwork/interworktest"
 )
 
@@ -105,6 +106,7 @@ func TestRunTwice(t *testing.T) {
 	first := loadKept(t, dir)
 	for _, want := range []string{
 		"mira@localhost", "jonas@localhost", "sip:otto@sip.localhost", "sip:nora@sip.localhost",
+		"call otto@sip.localhost", "dial sip:mira@sip.localhost",
 		first.Accounts[0].Password, first.Phones[1].Password, "http://" + first.consoleAddress() + "/",
 	} {
 		if !strings.Contains(r.out.String(), want) {
@@ -241,6 +243,27 @@ func TestSetup(t *testing.T) {
 	}
 }
 
+// What is written is a configuration that the program takes, calls included.
+func TestConfiguration(t *testing.T) {
+	for _, address := range []string{"127.0.0.1", "192.0.2.10"} {
+		s, err := loadSetup(Options{Dir: t.TempDir(), Address: "127.0.0.1", Domain: "localhost"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.address = address
+		if err := writeGateway(s, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		c, err := config.Load(s.gatewayFile(), func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !c.Media.Enabled || string(c.Media.Address) != address || c.Media.Ports.First != 20000 || c.Media.Ports.Last != 20199 {
+			t.Errorf("media: %+v", c.Media)
+		}
+	}
+}
+
 func loadKept(t *testing.T, dir string) *setup {
 	t.Helper()
 	s := &setup{dir: dir, address: "127.0.0.1", domain: "localhost"}
@@ -259,7 +282,7 @@ func checkModes(t *testing.T, dir string) {
 	t.Helper()
 	for name, want := range map[string]os.FileMode{
 		".": 0o700, "quickstart.json": 0o600, "stoxgate.yaml": 0o600,
-		"prosody/prosody.cfg.lua": 0o600, "prosody/certs/localhost.key": 0o600,
+		"baresip/accounts": 0o600, "prosody/prosody.cfg.lua": 0o600, "prosody/certs/localhost.key": 0o600,
 	} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
