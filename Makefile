@@ -2,7 +2,7 @@
 # make test   everything that is checked, with real peers; installs what it needs
 # make check  the fast part of it: format, vet, lint, unit tests
 # make build  the program, ./stoxgate
-# make bench  messages a second, latency and CPU, in both directions
+# make bench  messages a second, latency and CPU, in both directions; presence with BENCH=presence
 # make fuzz   every fuzz test for FUZZTIME (30s)
 # make deps   what the tests need: Debian packages, and Go tools below .tools
 

@@ -26,6 +26,7 @@ func (g *Gateway) build(ctx context.Context) error {
 	g.flows.init()
 	g.caps = newCapsCache()
 	g.pairs = newPairs(g)
+	g.loads.limit, g.loads.wg = loadsAtOnce, &g.work
 	g.receipts = &receipts{store: g.store}
 
 	link, err := component.New(g.cfg.XMPP, g)
@@ -38,7 +39,8 @@ func (g *Gateway) build(ctx context.Context) error {
 	cfg := g.cfg.SIP
 	cfg.Auth = authenticator{g}
 	cfg.Accept = mapping.AcceptedTypes()
-	cfg.Supported = append(append(cfg.Supported, "path", "outbound", "gruu"), dialog.Supported()...)
+	cfg.Supported = append(append(cfg.Supported, "path", "outbound", "gruu", eventList), dialog.Supported()...)
+	cfg.Events = []string{presencePackage, winfoPackage}
 	cfg.Options = g.optionsStatus
 	if g.ua, err = ua.New(cfg); err != nil {
 		return fmt.Errorf("interwork: %w", err)

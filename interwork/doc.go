@@ -32,7 +32,12 @@
 //
 // The dialogs of SUBSCRIBE and NOTIFY live in sip/event, whose owner is events.go here:
 // it finds the pair of a dialog and the dialog of a pair, and keeps records of both in
-// the store, so that a restart is not seen by either side.
+// the store, so that a restart is not seen by either side. Beside it stand publications
+// (what phones publish here), posters (what we publish at presence servers), winfo (who
+// watches, for phones), lists (all contacts in one dialog), gates (the gateway itself as
+// a contact), seeder (contacts that are offered) and callState, the word of the calls.
+// Each is called by whoever brings the event, keeps its tables under a lock of its own,
+// waits for nothing, and posts to pairs.
 //
 // # Three promises
 //

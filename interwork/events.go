@@ -3,8 +3,8 @@ package interwork
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,6 +44,7 @@ type events struct {
 	watches  map[string]*event.Watch        // by watchRef.id
 	local    map[string]map[pairKey]bool    // pairs that follow what is known of an AOR here
 	silent   map[string]time.Time           // AORs whose phones take no SUBSCRIBE, until when
+	backlog  backlog
 }
 
 // silentFor is how long a phone that refused a SUBSCRIBE is not asked again.
@@ -146,6 +147,8 @@ func (e *events) Subscribed(s event.Subscribed) {
 		_ = s.Subscription.Notify(event.Notification{State: sip.SubscriptionTerminated, Reason: sip.ReasonNoResource})
 		return
 	}
+	// The key outlives the request, of whose text it is made.
+	key.jid, key.aor = key.jid.Clone(), strings.Clone(key.aor)
 	s.Subscription.Data = &watcherRef{key}
 	e.mu.Lock()
 	e.watchers[s.Subscription.ID()] = s.Subscription
@@ -153,7 +156,7 @@ func (e *events) Subscribed(s event.Subscribed) {
 	e.keepWatcher(key, s.Subscription)
 	flow := e.g.flows.next('p')
 	e.g.note(flow, key.aor, journal.Gateway, "SUBSCRIBE")
-	e.g.pairs.post(key, presence.Watched{Flow: flow, Watcher: s.Subscription.ID(), Poll: s.Poll()})
+	e.g.pairs.post(key, presence.Watched{Flow: flow, Watcher: s.Subscription.ID(), Poll: s.Poll(), Hops: max(s.MaxForwards, 0)})
 }
 
 // Refreshed implements event.NotifierOwner.
@@ -373,43 +376,6 @@ func (g *Gateway) localChanged(key pairKey, list []registrar.Binding) {
 		changed.Devices = append(changed.Devices, mapping.DeviceResource(sip.NameAddr{URI: b.Contact, Params: contactParams(b)}))
 	}
 	g.pairs.post(key, changed)
-}
-
-func (e *events) keepWatcher(key pairKey, s *event.Subscription) {
-	r := s.Record()
-	e.keep(store.EventDialogRow{Kind: kindWatcher, ID: r.ID, Expires: r.Expires}, key, r)
-}
-
-func (e *events) keepWatch(ref *watchRef, w *event.Watch) {
-	if ref.poll {
-		return
-	}
-	e.keep(store.EventDialogRow{Kind: kindWatch, ID: ref.id}, ref.key, w.Record())
-}
-
-// keep writes a dialog to the store. What fails is lost at a restart only, and heals
-// itself: the dialog is set up anew.
-func (e *events) keep(row store.EventDialogRow, key pairKey, record any) {
-	data, err := json.Marshal(record)
-	if err == nil {
-		row.JID, row.AOR, row.Record = key.jid.String(), key.aor, data
-		err = e.g.store.PutEventDialog(row, e.written)
-	}
-	if err != nil {
-		e.written(err)
-	}
-}
-
-func (e *events) forget(kind, id string) {
-	if err := e.g.store.DeleteEventDialog(kind, id, e.written); err != nil {
-		e.written(err)
-	}
-}
-
-func (e *events) written(err error) {
-	if err != nil && !errors.Is(err, store.ErrClosed) {
-		e.g.log.Warn().Err(err).Msg("subscription not stored")
-	}
 }
 
 // restore brings dialogs and authorisations back, so that nobody notices the restart.

@@ -89,6 +89,7 @@ type Gateway struct {
 	gates        *gates
 	seeder       *seeder
 	callStates   callStates
+	loads        taskQueue
 	winfo        *winfo
 	lists        *lists
 	table        *identity.Table

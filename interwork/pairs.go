@@ -54,9 +54,9 @@ type pair struct {
 	g             *Gateway
 	key           pairKey
 	box           *mailbox[any]
-	uri           sip.URI  // of the AOR
-	contact       xmpp.JID // that stands for it
-	chat          *chat.Pair
+	uri           sip.URI    // of the AOR
+	contact       xmpp.JID   // that stands for it
+	chat          *chat.Pair // nil until something is written: most pairs only watch
 	presence      *presence.Pair
 	presenceTimer *time.Timer
 	timers        [chat.Timers]*time.Timer
@@ -137,7 +137,6 @@ func (g *Gateway) newPair(k pairKey) *pair {
 		p.contact, _ = g.addresses.CallerToXMPP(uri) // a pair begins with an address that has both forms
 	}
 	p.presence = presence.NewPair(g.events.settings, presencePorts{p})
-	p.chat = chat.NewPair(&g.chatSettings, p, func(e chat.Event) { p.box.postHere(e) }, time.Now)
 	if user, aor := g.callStates.busy(k); user || aor {
 		p.box.post(presence.CallChanged{User: true, Busy: user})
 		p.box.post(presence.CallChanged{Busy: aor})
@@ -150,13 +149,18 @@ func (p *pair) handle(e any) {
 	case stored:
 		e.committed(e.seq, e.err) // posts a chat.Event, which comes next
 	case chat.Event:
+		if p.chat == nil {
+			p.chat = chat.NewPair(&p.g.chatSettings, p, func(e chat.Event) { p.box.postHere(e) }, time.Now)
+		}
 		p.chat.Handle(e)
 	case presence.Event:
 		p.presence.Handle(e)
 	default:
 		panic("interwork: unknown event of a pair")
 	}
-	p.kept.Store(int32(p.chat.Kept()))
+	if p.chat != nil {
+		p.kept.Store(int32(p.chat.Kept()))
+	}
 	p.watches.Store(!p.presence.Idle())
 	p.used.Store(time.Now().UnixNano())
 }
@@ -228,7 +232,7 @@ func (ps *pairs) close() {
 	}
 }
 
-func (p *pair) idle() bool { return p.chat.Idle() && p.presence.Idle() }
+func (p *pair) idle() bool { return (p.chat == nil || p.chat.Idle()) && p.presence.Idle() }
 
 func (p *pair) stopTimers() {
 	if p.presenceTimer != nil {

@@ -140,14 +140,8 @@ func (p *posters) PostChanged(x *event.Posting, st event.PostStatus) {
 	}
 	switch st.State {
 	case event.PostPublished:
-		data, err := json.Marshal(postingRecord{st.ETag})
-		if err == nil {
-			row := store.EventDialogRow{Kind: kindPosting, ID: jid.String(), JID: jid.String(), Record: data, Expires: time.Now().Add(st.Expires)}
-			err = p.g.store.PutEventDialog(row, p.g.events.written)
-		}
-		if err != nil {
-			p.g.events.written(err)
-		}
+		row := store.EventDialogRow{Kind: kindPosting, ID: jid.String(), Expires: time.Now().Add(st.Expires)}
+		p.g.events.keep(row, pairKey{jid: jid}, postingRecord{st.ETag})
 		p.g.note(p.g.flows.next('p'), journal.Gateway, jid.String(), "PUBLISH published")
 	case event.PostEnded:
 		p.g.events.forget(kindPosting, jid.String())

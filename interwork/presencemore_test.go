@@ -236,3 +236,42 @@ func TestOnThePhone(t *testing.T) {
 	n := r.told(otto, "open")
 	require.NotContains(t, string(n.Body), "on-the-phone")
 }
+
+// A request that runs in circles through gateways ends (RFC 7247 §8): the hop count crosses
+// both ways.
+func TestHopsCross(t *testing.T) {
+	r := newRig(t, nil)
+	otto := r.phone("otto", nil)
+	otto.Answer(siptest.Is("SUBSCRIBE"), siptest.Status(489))
+	require.Equal(t, 200, r.subscribe(otto, mira, "presence", "application/pidf+xml", "Max-Forwards: 7").Status)
+	ask := r.mira.ExpectPresence(t, xmpptest.Type("subscribe"))
+	headers := ask.Extension(xmpp.NSSHIM, "headers")
+	require.NotNil(t, headers)
+	require.Equal(t, "6", headers.Child(xmpp.NSSHIM, "header").Text())
+	require.NoError(t, r.mira.Send(&xmpp.Presence{To: jid("otto"), Type: xmpp.PresenceSubscribe, Extensions: []*xmpp.Element{headers}}))
+	require.Equal(t, "6", otto.Want(t, siptest.Is("SUBSCRIBE")).Get("Max-Forwards"))
+}
+
+// Lists and watcher information go on after a restart.
+func TestWatchersOfManySurviveARestart(t *testing.T) {
+	r := newRig(t, func(c *interwork.Config) { c.ContactList = "contacts" })
+	otto := r.phone("otto", nil)
+	require.Equal(t, 200, r.subscribe(otto, mira, "presence", "application/pidf+xml").Status)
+	r.mira.ExpectPresence(t, xmpptest.Type("subscribe"))
+	require.NoError(t, r.mira.Send(&xmpp.Presence{To: jid("otto"), Type: xmpp.PresenceSubscribed}))
+	r.told(otto, mira, "open")
+	const types = "application/pidf+xml, application/rlmi+xml, multipart/related"
+	require.Equal(t, 200, r.subscribe(otto, "sip:contacts@"+sipDomain, "presence", types, "Supported: eventlist").Status)
+	r.told(otto, "rlmi", "open")
+	require.Equal(t, 200, r.subscribe(otto, "sip:otto@"+sipDomain, "presence.winfo", watcherinfo.ContentType).Status)
+	r.told(otto, "<watcherinfo")
+
+	r.restart()
+	require.NoError(t, r.mira.Send(&xmpp.Presence{To: jid("otto"), Show: xmpp.ShowDND}))
+	n := r.told(otto, "rlmi", "busy")
+	body, err := rlmi.ParseBody(n.Get("Content-Type"), n.Body)
+	require.NoError(t, err)
+	require.True(t, body.List.Full)
+	require.NoError(t, r.mira.Send(&xmpp.Presence{To: jid("otto"), Type: xmpp.PresenceSubscribe}))
+	r.told(otto, "<watcherinfo", mira)
+}

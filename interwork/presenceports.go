@@ -73,17 +73,17 @@ func (p presencePorts) Presentity() presence.Presentity {
 }
 
 // Subscribe implements presence.Ports.
-func (p presencePorts) Subscribe(flow string, _ int) string { return p.watch(flow, false) }
+func (p presencePorts) Subscribe(flow string, hops int) string { return p.watch(flow, false, hops) }
 
 // Fetch implements presence.Ports.
-func (p presencePorts) Fetch(flow string) string { return p.watch(flow, true) }
+func (p presencePorts) Fetch(flow string) string { return p.watch(flow, true, 0) }
 
-func (p presencePorts) watch(flow string, poll bool) string {
+func (p presencePorts) watch(flow string, poll bool, hops int) string {
 	id := p.g.flows.next('s')
 	ref := &watchRef{key: p.key, id: id, flow: flow, poll: poll}
 	w, err := p.g.events.subscriber.Subscribe(event.WatchOptions{
 		From: p.g.addresses.CallerToSIP(p.key.jid, p.uri), To: p.uri, Package: presencePackage,
-		Accept: []string{pidf.ContentType}, Poll: poll, Owner: p.g.events, Data: ref,
+		Accept: []string{pidf.ContentType}, Poll: poll, MaxForwards: hops, Owner: p.g.events, Data: ref,
 	})
 	if err != nil {
 		p.Log(flow).Warn().Err(err).Msg("no subscription")
@@ -137,9 +137,8 @@ func (p presencePorts) Notify(flow, watcher string, n presence.Notification) {
 		out.State = sip.SubscriptionPending
 	}
 	if n.Document {
-		doc, lang := mapping.PresenceToPIDF(n.Resources, mapping.PresenceContext{
-			Entity: p.g.addresses.CallerToSIP(p.key.jid, p.uri).URI, OnThePhone: n.OnThePhone,
-		})
+		shown := p.g.addresses.CallerToSIP(p.key.jid, p.uri)
+		doc, lang := mapping.PresenceToPIDF(n.Resources, mapping.PresenceContext{Entity: shown.URI, Name: shown.Display, OnThePhone: n.OnThePhone})
 		out.ContentType, out.Body, out.Language = pidf.ContentType, doc.Append(nil), lang
 	}
 	p.g.note(flow, journal.Gateway, p.uri.String(), "NOTIFY "+string(out.State))
@@ -160,7 +159,7 @@ func (p presencePorts) Watched(s watcherinfo.Status, e watcherinfo.Event) {
 
 // Load implements presence.Ports.
 func (p presencePorts) Load(loaded func(presence.Record, error)) {
-	p.g.work.Go(func() {
+	p.g.loads.add(func() {
 		row, _, err := p.g.store.Authorisation(p.g.workCtx, p.key.jid.String(), p.key.aor)
 		loaded(recordOf(row), err)
 	})

@@ -144,14 +144,7 @@ func (p *publications) documents(aor string) []presence.LocalDocument {
 }
 
 func (p *publications) keep(aor string, x *event.Publication) {
-	data, err := json.Marshal(x)
-	if err == nil {
-		row := store.EventDialogRow{Kind: kindPublication, ID: x.ID, AOR: aor, Record: data, Expires: x.Expires}
-		err = p.g.store.PutEventDialog(row, p.g.events.written)
-	}
-	if err != nil {
-		p.g.events.written(err)
-	}
+	p.g.events.keep(store.EventDialogRow{Kind: kindPublication, ID: x.ID, Expires: x.Expires}, pairKey{aor: aor}, x)
 }
 
 // restore takes one publication back; the pairs hear of it when they are restored.

@@ -66,22 +66,29 @@ func (s *seeder) offer(user xmpp.JID) {
 	s.g.work.Go(func() {
 		contacts := s.contacts()
 		id := s.g.flows.next('x')
-		if !s.granted(user.Domain()).RosterSet {
-			for _, m := range presence.RosterExchange(s.g.self, user, id, presence.ExchangeAdd, contacts, seedText) {
-				s.g.send(m)
-			}
-			return
+		if s.granted(user.Domain()).RosterSet {
+			n := s.enrol(user, id, contacts)
+			contacts = contacts[n:]
 		}
-		for _, iq := range presence.RosterSets(s.g.self, user, id, contacts) {
-			ctx, cancel := context.WithTimeout(s.g.workCtx, seedWait)
-			_, err := s.g.xmpp.IQ(ctx, iq)
-			cancel()
-			if err != nil {
-				s.g.log.Warn().Err(err).Stringer("jid", user).Msg("contact not put into the roster")
-				return
-			}
+		for _, m := range presence.RosterExchange(s.g.self, user, id, presence.ExchangeAdd, contacts, seedText) {
+			s.g.send(m)
 		}
 	})
+}
+
+// enrol puts contacts into the roster, and tells how many are there.
+// COMPAT: ejabberd 23.01 grants it and fails to do it.
+func (s *seeder) enrol(user xmpp.JID, id string, contacts []presence.Contact) int {
+	for n, iq := range presence.RosterSets(s.g.self, user, id, contacts) {
+		ctx, cancel := context.WithTimeout(s.g.workCtx, seedWait)
+		_, err := s.g.xmpp.IQ(ctx, iq)
+		cancel()
+		if err != nil {
+			s.g.log.Warn().Err(err).Stringer("jid", user).Msg("contact not put into the roster, it is suggested")
+			return n
+		}
+	}
+	return len(contacts)
 }
 
 // contacts are the telephones: identities without a JID.

@@ -33,6 +33,7 @@ const (
 	NSPubSub      = "http://jabber.org/protocol/pubsub"   // XEP-0060
 	NSPubSubEvent = "http://jabber.org/protocol/pubsub#event"
 	NSPrivilege   = "urn:xmpp:privilege:2" // XEP-0356
+	NSPrivilege1  = "urn:xmpp:privilege:1" // XEP-0356 0.3, as ejabberd has it
 
 	// FeatureJIDEscaping is a service discovery feature, not a namespace (XEP-0106).
 	FeatureJIDEscaping = `jid\20escaping`

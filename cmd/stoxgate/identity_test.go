@@ -51,7 +51,7 @@ func startConsole(t *testing.T, address string, j *journal.Journal) *fakeGateway
 	s, err := console.New(console.Config{
 		Listen: address, Token: testToken, Log: zerolog.Nop(), Version: "test",
 		Sources: console.Sources{
-			Status: noGateway{}, Registrations: noGateway{}, Trunks: noGateway{}, Outbox: noGateway{}, Flows: j, Log: &logLevel{},
+			Status: noGateway{}, Registrations: noGateway{}, Trunks: noGateway{}, Outbox: noGateway{}, Watchers: watchers{}, Flows: j, Log: &logLevel{},
 			Identities: identities{table, identity.Numbers{Region: "DE"}}, Metrics: prometheus.NewRegistry(),
 		},
 	})

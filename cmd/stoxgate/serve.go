@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"runtime/debug"
 
 	"github.com/rs/zerolog"
 
@@ -39,7 +38,7 @@ func (c serveCmd) Run(p *program) error {
 	for _, w := range cfg.Warnings {
 		log.Warn().Str("file", c.Config).Int("line", w.Line).Msg(w.String())
 	}
-	tuneGC(p.env)
+	tuneGC(p.ctx, p.env)
 	d, err := newDaemon(p.ctx, cfg, log, level)
 	if err != nil {
 		return err
@@ -55,18 +54,6 @@ func (c serveCmd) Run(p *program) error {
 			}
 		}
 	})
-}
-
-// gcPercent lets the heap grow to five times of what is alive before it is collected:
-// the live heap of a gateway is some 10 MB, so this costs little memory and saves about
-// a tenth of the CPU time per message.
-const gcPercent = 400
-
-// tuneGC leaves a GOGC of the operator alone.
-func tuneGC(env config.Environment) {
-	if _, set := env("GOGC"); !set {
-		debug.SetGCPercent(gcPercent)
-	}
 }
 
 // reload takes over from the configuration file what can change in a running

@@ -100,6 +100,25 @@ func jabberWatchesPhones(t *testing.T, r *Rig) {
 		t.Errorf("nora is shown as %s", s.XML)
 	}
 
+	// One that publishes (RFC 3903), and looks who watches it (RFC 3857).
+	emil := StartSIPp(t, SIPpOptions{
+		Scenario: Publish, Remote: r.Gateway.SIPAddress(), User: "emil", Calls: 1, Stay: stay,
+		Keys: map[string]string{"aor": r.URI("emil"), "to": r.URI("emil"), "expires": "600", "type": pidfType, "text": `<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="` +
+			r.URI("emil") + `"><tuple id="mast"><status><basic>open</basic></status><note>in the mast</note></tuple></presence>`},
+	})
+	if m := emil.Final("PUBLISH"); m.Status() != 200 || m.Get("SIP-ETag") == "" {
+		t.Errorf("PUBLISH: %v", m)
+	}
+	desk.Presence(r.JID("emil"), "subscribe", "", "")
+	both("emil", "subscribed")
+	if s := both("emil", ""); s.Status != "in the mast" {
+		t.Errorf("emil is shown as %s", s.XML)
+	}
+	winfo := r.sippWatches("emil", r.URI("emil"), "presence.winfo", "application/watcherinfo+xml")
+	notified(t, &winfo.Wire, "active", r.URI("mira"), `status="active"`)
+	winfo.Kill()
+	emil.Kill()
+
 	// A known user without a phone, and nobody: an answer that says which.
 	desk.Presence(r.JID("nobody"), "subscribe", "", "")
 	e := desk.Expect("an answer about nobody", func(s Stanza) bool {
@@ -128,6 +147,14 @@ func phonesWatchJabber(t *testing.T, r *Rig) {
 	if m.Get("Content-Type") != pidfType || m.Get("Event") != "presence" {
 		t.Errorf("%v", m)
 	}
+
+	// All contacts at once (RFC 4662).
+	list := r.sippWatches("nora", "sip:contacts@"+r.Gateway.Domain(), "presence", pidfType+", application/rlmi+xml, multipart/related")
+	m = notified(t, &list.Wire, "active", "rlmi", r.URI("mira"), `id="ID-desk"`)
+	if m.Get("Require") != "eventlist" || !strings.HasPrefix(m.Get("Content-Type"), "multipart/related") {
+		t.Errorf("%v", m)
+	}
+	list.Kill()
 
 	// A phone that is no SIPp, with a lamp.
 	otto := r.Phone("otto", BaresipOptions{Watches: []string{r.URI("mira")}})

@@ -559,7 +559,7 @@ func (p *Pair) tell(what Owed) {
 		if nick := p.ports.Nick(); nick != "" {
 			s.Extensions = append(s.Extensions, xmpp.NewElement(xmpp.NSNick, "nick").AddText(nick))
 		}
-		if p.hops > 1 {
+		if p.hops > 0 {
 			s.Extensions = append(s.Extensions, hopsElement(int(p.hops)-1))
 		}
 	}

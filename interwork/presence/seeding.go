@@ -86,12 +86,17 @@ type Privileges struct {
 // changes: what is not in it is not granted any more. ok is false for messages that are
 // none; the caller checks that it comes from the server itself.
 func PrivilegesOf(m *xmpp.Message) (p Privileges, ok bool) {
-	x := m.Extension(xmpp.NSPrivilege, "privilege")
+	space := xmpp.NSPrivilege
+	x := m.Extension(space, "privilege")
+	if x == nil {
+		space = xmpp.NSPrivilege1 // COMPAT: ejabberd 23.01
+		x = m.Extension(space, "privilege")
+	}
 	if x == nil || m.Type == xmpp.MessageError {
 		return p, false
 	}
 	for e := range x.Elements() {
-		if !e.Is(xmpp.NSPrivilege, "perm") {
+		if !e.Is(space, "perm") {
 			continue
 		}
 		kind := e.Attribute("type")

@@ -73,6 +73,7 @@ type Subscribe struct {
 	EventList        bool          // the watcher supports resource lists (RFC 4662)
 	ContentType      string        // of Body
 	Body             []byte        // a filter, nil mostly
+	MaxForwards      int           // hops that are left, -1 when not told
 	UserAgent        string
 	Transport        string
 	Source           netip.AddrPort
@@ -315,7 +316,7 @@ func read(a *arrival, pkg *Package, id string, watcher sip.NameAddr) (*Subscribe
 	sub := &Subscribe{
 		Package: pkg.Name, EventID: id, Resource: sip.RequestURI(a.req), To: to.URI, Watcher: watcher, Identity: a.auth,
 		Accept: acceptList(a.req, pkg.Accept[:1]), EventList: sip.HasToken(a.req, "Supported", "eventlist"),
-		UserAgent: sip.Value(a.req, "User-Agent"), Transport: a.transport, Source: a.source,
+		MaxForwards: sip.MaxForwards(a.req), UserAgent: sip.Value(a.req, "User-Agent"), Transport: a.transport, Source: a.source,
 	}
 	if !slices.ContainsFunc(pkg.Accept, func(t string) bool { return accepts(sub.Accept, t) }) {
 		return nil, &sip.Status{Code: 406, Headers: []sip.Header{header("Accept", strings.Join(pkg.Accept, ", "))}}

@@ -149,9 +149,12 @@ type WatchOptions struct {
 	EventList        bool          // resource lists are understood (RFC 4662)
 	Expires          time.Duration // asked for, 3600 s when zero
 	// Poll asks once (RFC 6665 §4.4.3): the Watch ends after the NOTIFY.
-	Poll  bool
-	Owner WatchOwner
-	Data  any // for the owner, see Watch.Data
+	Poll bool
+	// MaxForwards bounds the hops of the first SUBSCRIBE, for what came through a gateway;
+	// 0: the usual 70.
+	MaxForwards int
+	Owner       WatchOwner
+	Data        any // for the owner, see Watch.Data
 }
 
 // Subscribe starts a Watch. ErrLimit and ErrClosed tell that there is none.
@@ -196,7 +199,7 @@ func (s *Subscriber) watch(o WatchOptions) (*Watch, error) {
 		Data: o.Data, s: s, owner: o.Owner, from: o.From.URI.String(), display: o.From.Display, to: o.To.String(),
 		event: unique.Make(sip.Event{Package: o.Package, ID: o.EventID}.String()), pkg: o.Package, id: o.EventID,
 		accept: unique.Make(strings.Join(o.Accept, ", ")), list: o.EventList, poll: o.Poll, ask: o.Expires.Truncate(time.Second),
-		until: never, toHop: hopKey(o.To),
+		until: never, toHop: hopKey(o.To), hops: uint8(min(max(o.MaxForwards, 0), 255)),
 	}
 	if !o.URI.IsZero() {
 		w.uri = o.URI.String()

@@ -25,6 +25,7 @@ type Watch struct {
 	event, accept          unique.Handle[string]
 	pkg, id                string
 	list, poll             bool
+	hops                   uint8 // of the very first SUBSCRIBE; 0: the usual
 	toHop                  uint64
 
 	mu      sync.Mutex
@@ -596,6 +597,9 @@ func (w *Watch) request(uri sip.URI, d *watchDialog, seq uint32, expires time.Du
 		to.Params = sip.Params{{Name: "tag", Value: d.tag}}
 	}
 	sip.SetDialogHeaders(req, from, to, w.callID, seq)
+	if d == nil && w.hops > 0 && w.attempt == 1 {
+		sip.SetMaxForwards(req, int(w.hops))
+	}
 	list := [][2]string{
 		{"Contact", "<" + w.contact + ">"},
 		{"Event", w.event.Value()},

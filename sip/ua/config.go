@@ -73,6 +73,7 @@ type Config struct {
 	UserAgent string // product text for User-Agent and Server; empty: none
 	Supported []string
 	Accept    []string // media types for Accept in OPTIONS and 415
+	Events    []string // event packages for Allow-Events in OPTIONS (RFC 6665 §4.4.4)
 	Resolver  *Resolver
 	Auth      Authenticator
 	// Digest are the algorithms that Inbound.Authenticate offers, in order of

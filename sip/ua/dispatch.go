@@ -251,6 +251,9 @@ func (u *UA) capabilities() []sip.Header {
 	if len(u.cfg.Accept) > 0 {
 		h = append(h, siplib.NewHeader("Accept", strings.Join(u.cfg.Accept, ", ")))
 	}
+	if len(u.cfg.Events) > 0 {
+		h = append(h, siplib.NewHeader("Allow-Events", strings.Join(u.cfg.Events, ", ")))
+	}
 	if len(u.cfg.Supported) > 0 {
 		h = append(h, siplib.NewHeader("Supported", strings.Join(u.cfg.Supported, ", ")))
 	}

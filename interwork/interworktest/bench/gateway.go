@@ -19,6 +19,7 @@ type gateway struct {
 	cmd     *exec.Cmd
 	sip     string // host:port
 	console string
+	again   func() *exec.Cmd // the same once more
 }
 
 const configuration = `
@@ -63,6 +64,7 @@ func startGateway(ctx context.Context, dir, binary, component, peer, transport, 
 	}
 	g := &gateway{sip: sipAddr, console: console}
 	g.cmd = exec.Command(binary, "serve", "--config", file)
+	g.again = func() *exec.Cmd { return exec.Command(binary, "serve", "--config", file) }
 	g.cmd.Stderr = os.Stderr
 	if err := g.cmd.Start(); err != nil {
 		return nil, err
@@ -192,6 +194,18 @@ func (g *gateway) profile(file string, seconds int) error {
 	defer out.Close()
 	_, err = io.Copy(out, res.Body)
 	return err
+}
+
+// collect has the garbage collected, which a heap profile asks for.
+func (g *gateway) collect(ctx context.Context) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.console+"/debug/pprof/heap?gc=1", nil)
+	if err != nil {
+		return
+	}
+	if res, err := http.DefaultClient.Do(req); err == nil {
+		_, _ = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+	}
 }
 
 func freePort() (string, error) {

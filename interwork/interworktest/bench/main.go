@@ -14,6 +14,11 @@
 //
 // The load takes as much of the CPUs as the gateway does. On a machine that others use,
 // `chrt -r 10` before the command gives both a steadier share.
+//
+// With the argument presence it measures subscriptions instead: memory of each, the time
+// of a restart, and a fan-out of NOTIFYs.
+//
+//	go run ./interwork/interworktest/bench presence
 package main
 
 import (
@@ -52,7 +57,7 @@ func main() {
 	only := flag.String("only", "", "x2s or s2x")
 	window := flag.Int("window", 0, "one closed loop with so many outstanding, instead of the standard loads")
 	rate := flag.Int("rate", 0, "one load with so many messages a second")
-	n := flag.Int("n", 60000, "messages per load")
+	n := flag.Int("n", 0, "messages per load, default 60000; subscriptions, default 100000")
 	transport := flag.String("transport", "udp", "udp or tcp")
 	binary := flag.String("binary", "", "gateway to measure; default: built from ./cmd/stoxgate")
 	postgres := flag.String("state-url", "", "PostgreSQL URL for the outbox; default: SQLite in a temporary folder")
@@ -66,6 +71,21 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *n == 0 {
+		*n = 60_000
+		if flag.Arg(0) == "presence" {
+			*n = 100_000
+		}
+	}
+	if flag.Arg(0) == "presence" {
+		if err := prepared(ctx, *binary, func(dir, binary string) error {
+			return presenceBench(ctx, *n, dir, binary, *postgres, *profile)
+		}); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	o := callOptions{at: *at, length: *length, total: *total, icePort: *icePort, profile: *profile}
 	list := loads(*only, *transport, *window, *rate, *n)
 	var err error
@@ -111,7 +131,8 @@ func loads(only, transport string, window, rate, n int) (list []load) {
 	return list
 }
 
-func run(ctx context.Context, list []load, o callOptions, binary, postgres, profile string) error {
+// prepared gives f a folder and a gateway.
+func prepared(ctx context.Context, binary string, f func(dir, binary string) error) error {
 	dir, err := os.MkdirTemp("", "stoxgate-bench-")
 	if err != nil {
 		return err
@@ -125,7 +146,18 @@ func run(ctx context.Context, list []load, o callOptions, binary, postgres, prof
 			return fmt.Errorf("building the gateway: %w", err)
 		}
 	}
+	return f(dir, binary)
+}
+
+func run(ctx context.Context, list []load, o callOptions, binary, postgres, profile string) error {
+	return prepared(ctx, binary, func(dir, binary string) error {
+		return runAll(ctx, list, o, dir, binary, postgres, profile)
+	})
+}
+
+func runAll(ctx context.Context, list []load, o callOptions, dir, binary, postgres, profile string) error {
 	fmt.Printf("%s, %d CPUs, %s/%s; the gateway, both peers and the load share them\n\n", runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+	var err error
 	if len(list) > 0 {
 		err = messages(ctx, list, dir, binary, postgres, profile)
 		fmt.Println()

@@ -468,3 +468,14 @@ func FuzzReadEvents(f *testing.F) {
 		_ = readEvents(strings.NewReader(stream), func(string, string) error { return nil })
 	})
 }
+
+func TestWatchers(t *testing.T) {
+	s := newServer(t, newGateway(), "")
+	w := call(s, "GET", "/api/v1/watchers?aor=sip:otto@sip.example.org", "")
+	assert.Equal(t, 200, w.Code)
+	assert.JSONEq(t, `[{"jid":"mira@chat.example","aor":"sip:otto@sip.example.org","watch":"asked","watch_since":"2026-11-20T12:00:00Z","share":"none"}]`, w.Body.String())
+	assert.Equal(t, 422, call(s, "GET", "/api/v1/watchers", "").Code)
+	assert.Equal(t, 204, call(s, "POST", "/api/v1/watchers", `{"jid":"mira@chat.example","aor":"sip:otto@sip.example.org","decision":"grant"}`).Code)
+	assert.Equal(t, 404, call(s, "POST", "/api/v1/watchers", `{"jid":"mira@chat.example","aor":"sip:nora@sip.example.org","decision":"grant"}`).Code)
+	assert.Equal(t, 400, call(s, "POST", "/api/v1/watchers", `[]`).Code)
+}

@@ -47,7 +47,7 @@ func (g *gateway) sources() Sources {
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "stoxgate_test_total", Help: "A counter."})
 	registry.MustRegister(counter)
 	return Sources{
-		Status: g, Identities: g, Registrations: g, Trunks: g, Outbox: g, Flows: g.journal, Log: g, Metrics: registry,
+		Status: g, Identities: g, Registrations: g, Trunks: g, Outbox: g, Watchers: g, Flows: g.journal, Log: g, Metrics: registry,
 	}
 }
 
@@ -249,4 +249,19 @@ func start(t *testing.T, g *gateway, token string) (*Server, *Client) {
 		require.NoError(t, <-done)
 	})
 	return s, c
+}
+
+// Watchers of sip:otto@… are one; Decide knows him only.
+func (g *gateway) Watchers(_ context.Context, aor string) ([]Watcher, error) {
+	if !strings.HasPrefix(aor, "sip:") {
+		return nil, fmt.Errorf("%w: %q", ErrInvalid, aor)
+	}
+	return []Watcher{{JID: "mira@chat.example", AOR: aor, Watch: "asked", WatchSince: noon, Share: "none"}}, g.broken
+}
+
+func (g *gateway) Decide(_ context.Context, d WatcherDecision) error {
+	if !strings.HasPrefix(d.AOR, "sip:otto@") {
+		return fmt.Errorf("%w: %s", ErrNotFound, d.AOR)
+	}
+	return nil
 }

@@ -124,6 +124,15 @@ func (s *Server) routes() []route {
 			summary: "Named next hops and whether they answer.",
 		},
 		{
+			method: "GET", path: apiPath + "/watchers", handler: s.listWatchers, id: "listWatchers", tag: "sip", answer: []Watcher{}, errors: []int{422},
+			query:   []parameter{{"aor", "address of a SIP user", "string"}},
+			summary: "Who may see a SIP user's presence or waits to, and whom that user may see.",
+		},
+		{
+			method: "POST", path: apiPath + "/watchers", handler: s.decideWatcher, id: "decideWatcher", tag: "sip", body: WatcherDecision{}, status: http.StatusNoContent, errors: []int{400, 404, 415, 422},
+			summary: "Grant, refuse or remove a permission. It is carried out a moment later.",
+		},
+		{
 			method: "GET", path: apiPath + "/outbox", handler: s.getOutbox, id: "getOutbox", tag: "messages", answer: OutboxCounts{},
 			summary: "How many messages are not delivered yet.",
 		},

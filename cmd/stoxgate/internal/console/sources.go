@@ -26,6 +26,7 @@ type Sources struct {
 	Registrations Registrations
 	Trunks        Trunks
 	Outbox        Outbox
+	Watchers      Watchers
 	Flows         Flows
 	Log           LogLevel
 	Metrics       prometheus.Gatherer

@@ -218,6 +218,34 @@ func (d *demo) story() []step {
 			_, err := d.mira.Await(ctx, xmpptest.Presences(), xmpptest.Type(""), xmpptest.From(otto.String()))
 			return err
 		}},
+		{title: "Another phone would say more than that: it publishes what otto is doing (RFC 3903), and mira sees it (RFC 8048 §6.3).", do: func(ctx context.Context) error {
+			req := d.otto.NewRequest("PUBLISH", "sip:otto@"+sipDomain, "Event: presence", "Expires: 600", "Content-Type: application/pidf+xml")
+			req.Body = []byte(`<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:otto@` + sipDomain + `"><tuple id="bridge">` +
+				`<status><basic>open</basic></status><note>on the bridge</note></tuple></presence>`)
+			if err := d.expectStatus(d.otto.Do(ctx, req))(200); err != nil {
+				return err
+			}
+			_, err := d.mira.Await(ctx, xmpptest.Match("on the bridge", func(s xmpp.Stanza) bool {
+				p, ok := s.(*xmpp.Presence)
+				return ok && p.Status() == "on the bridge"
+			}))
+			return err
+		}},
+		{title: "Otto looks who watches him (RFC 3857).", do: func(ctx context.Context) error {
+			return d.watch(ctx, "sip:otto@"+sipDomain, "presence.winfo", "application/watcherinfo+xml", mira)
+		}},
+		{title: "Otto puts mira on a key of his phone; she agrees, and the lamp shows that she is there (RFC 8048 §5.2).", do: func(ctx context.Context) error {
+			agreed := make(chan error, 1)
+			go func() {
+				_, err := d.mira.Await(ctx, xmpptest.Type("subscribe"))
+				if err == nil {
+					err = d.mira.Send(&xmpp.Presence{To: otto, Type: xmpp.PresenceSubscribed})
+				}
+				agreed <- err
+			}()
+			err := d.watch(ctx, mira, "presence", "application/pidf+xml", "<basic>open")
+			return errors.Join(err, <-agreed)
+		}},
 		{title: "Mira writes to otto (RFC 7572 §4).", do: func(ctx context.Context) error {
 			if err := d.mira.Say(otto, "m-1", "Which berth tonight?"); err != nil {
 				return err
@@ -283,6 +311,21 @@ func (d *demo) outage() []step {
 			_, err := d.mira.Await(ctx, xmpptest.Body("Are you there?"))
 			return err
 		}},
+	}
+}
+
+// watch subscribes at the phone and waits for a NOTIFY with this text.
+func (d *demo) watch(ctx context.Context, to, pkg, accept, text string) error {
+	d.otto.Answer(siptest.Is("NOTIFY"), siptest.Status(200))
+	req := d.otto.NewRequest("SUBSCRIBE", to, "Event: "+pkg, "Expires: 600", "Accept: "+accept, "Contact: <"+d.otto.ContactURI()+">")
+	if err := d.expectStatus(d.otto.Do(ctx, req))(200); err != nil {
+		return err
+	}
+	for {
+		n, err := d.otto.Expect(ctx, siptest.Is("NOTIFY"))
+		if err != nil || strings.Contains(string(n.Body), text) {
+			return err
+		}
 	}
 }
 
