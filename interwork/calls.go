@@ -30,6 +30,7 @@ type CallConfig struct {
 	Max      int           // calls at a time, default 2000
 	PerUser  int           // calls at a time of one XMPP user, and from one SIP address that is not trusted; default 8
 	Answer   time.Duration // how long a client may take to answer a Jingle stanza, default 20 s
+	Services xmpp.JID      // XMPP server that is asked for STUN and TURN servers (XEP-0215); zero: none is
 }
 
 // Defaults of CallConfig.
@@ -56,7 +57,8 @@ type calls struct {
 	devices  *devices
 	requests *requests
 	metrics  *callMetrics
-	callers  sync.Map // *sip.Request → caller: who sent an INVITE
+	linked   chan struct{} // capacity 1: the XMPP link is up
+	callers  sync.Map      // *sip.Request → caller: who sent an INVITE
 	wg       sync.WaitGroup
 
 	mu     sync.Mutex
@@ -101,7 +103,7 @@ func (g *Gateway) buildCalls() error {
 		cfg.Answer = defaultAnswer
 	}
 	c := &calls{
-		g: g, cfg: cfg, settings: cfg.Settings.WithDefaults(), requests: newRequests(), metrics: newCallMetrics(g.cfg.Metrics),
+		g: g, cfg: cfg, settings: cfg.Settings.WithDefaults(), requests: newRequests(), metrics: newCallMetrics(g.cfg.Metrics), linked: make(chan struct{}, 1),
 		bySID: make(map[sessionKey]*actor), byLeg: make(map[*dialog.Leg]*sipLeg), all: make(map[*actor]struct{}),
 		byUser: make(map[string]map[*actor]struct{}),
 	}
@@ -418,6 +420,10 @@ func (c *calls) last(s xmpp.Stanza) error {
 func (c *calls) linkUp() {
 	if c == nil {
 		return
+	}
+	select {
+	case c.linked <- struct{}{}:
+	default:
 	}
 	c.mu.Lock()
 	list := c.owed

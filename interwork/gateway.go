@@ -191,6 +191,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.ready.Store(true) // before the link: whoever sees that up may use all the rest
 	group.Go(func() error { return g.xmpp.Run(gctx) })
 	group.Go(func() error { g.pairs.sweep(gctx); return nil })
+	group.Go(func() error { return g.calls.services(gctx) })
 	group.Go(func() error { return g.registrar.Run(gctx) })
 	group.Go(func() error { return g.events.notifier.Run(gctx) })
 	group.Go(func() error { return g.publications.server.Run(gctx) })

@@ -12,6 +12,7 @@ import (
 	"github.com/stoxgate/stoxgate/interwork"
 	"github.com/stoxgate/stoxgate/interwork/call"
 	"github.com/stoxgate/stoxgate/interwork/relay"
+	"github.com/stoxgate/stoxgate/xmpp"
 )
 
 // callConfig translates the section on media into what calls take.
@@ -31,6 +32,13 @@ func callConfig(c *config.Config) (interwork.CallConfig, error) {
 	}
 	if out.Disabled {
 		return out, nil
+	}
+	if m.TURNFrom != "" {
+		server, err := xmpp.ParseJID(string(m.TURNFrom))
+		if err != nil {
+			return out, fmt.Errorf("media.turn_from: %w", err)
+		}
+		out.Services = server
 	}
 	public, err := mediaAddress(c)
 	if err != nil {

@@ -27,7 +27,6 @@ const (
 	nothing     = "nothing to send"
 	ownOffer    = "the session description is the gateway's own, for there is none in the message"
 	byTheRelay  = "ends at the gateway, whose relay has its own transports on both sides"
-	noContent   = "in this version"
 	offerUnseen = "what this answers is not known, so nothing is compared with it: give it with --offer"
 )
 
@@ -61,7 +60,7 @@ func (c translateCmd) jingleIQ(p *program, iq *xmpp.IQ) error {
 		fmt.Fprintln(p.stderr, nothing+": "+string(j.Action)+" "+byTheRelay)
 		return nil
 	default:
-		return fmt.Errorf("%w: %s has no counterpart %s", errUntranslatable, j.Action, noContent)
+		return fmt.Errorf("%w: %s has no counterpart in this version", errUntranslatable, j.Action)
 	}
 }
 
@@ -183,8 +182,8 @@ func (c translateCmd) end(p *program, from, to xmpp.JID, sid string, reason jing
 
 // sessionInfo makes what is known of a session-info; the rest the gateway does by itself.
 func (c translateCmd) sessionInfo(p *program, j *jingle.Jingle) error {
-	for _, e := range j.Info {
-		info, err := jingle.ParseInfo(e)
+	if len(j.Info) > 0 {
+		info, err := jingle.ParseInfo(j.Info[0])
 		if _, rings := info.(jingle.Ringing); err == nil && rings {
 			return p.printStatus(sip.Status{Code: 180}, nil)
 		}

@@ -154,6 +154,7 @@ type Media struct {
 	Listen         Host      `yaml:"listen" example:"10.0.0.7" doc:"Local address of the media ports; default: media.address if this machine has it, else the address of the interface."`
 	Ports          PortRange `yaml:"ports" default:"20000-29999" doc:"UDP ports for media. A call takes a pair of them for its SIP side, and one for XMPP unless ice_port is set."`
 	ICEPort        int       `yaml:"ice_port" default:"0" min:"0" max:"65535" doc:"One UDP port for the media of all XMPP clients, outside of media.ports; 0: a port of media.ports for each call."`
+	TURNFrom       Domain    `yaml:"turn_from" example:"example.org" doc:"XMPP server that is asked for TURN servers and credentials (XEP-0215), for a stoxgate without a public address; default: TURN is not used."`
 	Codecs         []string  `yaml:"codecs" default:"[opus, g722, pcma, pcmu]" enum:"opus|g722|pcma|pcmu" doc:"Codecs in order of preference. One that both sides have is passed through, otherwise stoxgate transcodes."`
 	Encryption     string    `yaml:"encryption" default:"none" enum:"none|sdes|dtls" doc:"What calls to SIP are offered with: plain RTP, SRTP with keys in the signalling, or DTLS-SRTP. Calls from SIP get what they offer. Towards XMPP it is always DTLS-SRTP."`
 	RingTimeout    Duration  `yaml:"ring_timeout" default:"120s" min:"10s" max:"10m" doc:"How long a call may ring."`

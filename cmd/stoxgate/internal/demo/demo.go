@@ -234,17 +234,20 @@ func (d *demo) story() []step {
 		{title: "Otto looks who watches him (RFC 3857).", do: func(ctx context.Context) error {
 			return d.watch(ctx, "sip:otto@"+sipDomain, "presence.winfo", "application/watcherinfo+xml", mira)
 		}},
-		{title: "Otto puts mira on a key of his phone; she agrees, and the lamp shows that she is there (RFC 8048 §5.2).", do: func(ctx context.Context) error {
-			agreed := make(chan error, 1)
-			go func() {
-				_, err := d.mira.Await(ctx, xmpptest.Type("subscribe"))
-				if err == nil {
-					err = d.mira.Send(&xmpp.Presence{To: otto, Type: xmpp.PresenceSubscribed})
-				}
-				agreed <- err
-			}()
-			err := d.watch(ctx, mira, "presence", "application/pidf+xml", "<basic>open")
-			return errors.Join(err, <-agreed)
+		{title: "Otto puts mira on a key of his phone: pending, until she agrees (RFC 8048 §5.2).", do: func(ctx context.Context) error {
+			if err := d.subscribe(ctx, mira, "presence", "application/pidf+xml"); err != nil {
+				return err
+			}
+			_, err := d.otto.Expect(ctx, siptest.Is("NOTIFY"), func(m *siptest.Message) bool {
+				return strings.HasPrefix(m.Get("Subscription-State"), "pending")
+			})
+			if err != nil {
+				return err
+			}
+			if _, err := d.mira.Await(ctx, xmpptest.Type("subscribe")); err != nil {
+				return err
+			}
+			return d.mira.Send(&xmpp.Presence{To: otto, Type: xmpp.PresenceSubscribed})
 		}},
 		{title: "Mira writes to otto (RFC 7572 §4).", do: func(ctx context.Context) error {
 			if err := d.mira.Say(otto, "m-1", "Which berth tonight?"); err != nil {
@@ -297,6 +300,9 @@ func (d *demo) story() []step {
 // outage is how it ends: without a server, and with it again.
 func (d *demo) outage() []step {
 	return []step{
+		{title: "By now the lamp of that key shows that mira is there: it gets a NOTIFY in five seconds at most (RFC 3856 §6.10).", do: func(ctx context.Context) error {
+			return d.notified(ctx, "<basic>open")
+		}},
 		{title: "The XMPP server goes away; otto's message is kept and he gets 202.", do: func(ctx context.Context) error {
 			d.server.Refuse(xmpptest.RefuseClose)
 			d.server.Drop()
@@ -316,11 +322,21 @@ func (d *demo) outage() []step {
 
 // watch subscribes at the phone and waits for a NOTIFY with this text.
 func (d *demo) watch(ctx context.Context, to, pkg, accept, text string) error {
-	d.otto.Answer(siptest.Is("NOTIFY"), siptest.Status(200))
-	req := d.otto.NewRequest("SUBSCRIBE", to, "Event: "+pkg, "Expires: 600", "Accept: "+accept, "Contact: <"+d.otto.ContactURI()+">")
-	if err := d.expectStatus(d.otto.Do(ctx, req))(200); err != nil {
+	if err := d.subscribe(ctx, to, pkg, accept); err != nil {
 		return err
 	}
+	return d.notified(ctx, text)
+}
+
+// subscribe begins a subscription of the phone's.
+func (d *demo) subscribe(ctx context.Context, to, pkg, accept string) error {
+	d.otto.Answer(siptest.Is("NOTIFY"), siptest.Status(200))
+	req := d.otto.NewRequest("SUBSCRIBE", to, "Event: "+pkg, "Expires: 600", "Accept: "+accept, "Contact: <"+d.otto.ContactURI()+">")
+	return d.expectStatus(d.otto.Do(ctx, req))(200)
+}
+
+// notified waits for a NOTIFY with a text in its body.
+func (d *demo) notified(ctx context.Context, text string) error {
 	for {
 		n, err := d.otto.Expect(ctx, siptest.Is("NOTIFY"))
 		if err != nil || strings.Contains(string(n.Body), text) {
