@@ -300,7 +300,7 @@ func (d *demo) story() []step {
 // outage is how it ends: without a server, and with it again.
 func (d *demo) outage() []step {
 	return []step{
-		{title: "By now the lamp of that key shows that mira is there: it gets a NOTIFY in five seconds at most (RFC 3856 §6.10).", do: func(ctx context.Context) error {
+		{title: "Meanwhile the lamp of that key shows that mira is there: there is no more than one NOTIFY in five seconds (RFC 3856 §6.10).", do: func(ctx context.Context) error {
 			return d.notified(ctx, "<basic>open")
 		}},
 		{title: "The XMPP server goes away; otto's message is kept and he gets 202.", do: func(ctx context.Context) error {
