@@ -39,7 +39,7 @@ const (
 	defaultPerUser  = 8
 	defaultAnswer   = 20 * time.Second
 	// callInbox bounds what one call lets in from the wire at a time, and callTombstone is
-	// how long the id of an ended session stays taken (spec/media.md §3).
+	// how long the id of an ended session stays taken.
 	callInbox     = 64
 	callTombstone = 32 * time.Second
 	// callLeave is how long the last messages of a call have at shutdown.
@@ -218,7 +218,7 @@ func (c *calls) find(user xmpp.JID, sid string) *actor {
 	return c.bySID[sessionKey{user.Bare(), sid}]
 }
 
-// crossing tells whether a call the other way waits to be taken (spec/media.md §8.1).
+// crossing tells whether a call the other way waits to be taken.
 func (c *calls) crossing(dir call.Direction, user xmpp.JID, uri sip.URI) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -296,6 +296,7 @@ func (s *sipLeg) Reject(st sip.Status) {
 
 // End implements call.Leg.
 func (s *sipLeg) End(reasons ...sip.Reason) {
+	s.actor.waiting.Store(false) // before he knows it: he may call back at once
 	what := "end"
 	for _, r := range reasons {
 		what += " (" + r.String() + ")"

@@ -5,9 +5,10 @@
 //
 // Data goes one way: wire → value → decision → value → wire. Values are in packages
 // xmpp, sip and their body formats; translation between values is package mapping, pure
-// functions only; the wires are xmpp/component, sip/ua and sip/registrar, which know
-// nothing of each other; decisions are the services below interwork (identity, chat),
-// which know neither wire; this package is where they meet.
+// functions only; the wires are xmpp/component and sip/ua with sip/registrar, sip/event
+// and sip/dialog on it, which know nothing of each other; decisions are the services
+// below interwork (identity, chat, presence, call), which know neither wire; the relay
+// carries sound and knows no signalling; this package is where they meet.
 //
 // # Who owns which goroutine
 //
@@ -20,6 +21,9 @@
 //     there is something to handle, by the goroutine that brings the event or by one of
 //     the crew. It owns all state of the pair, never waits on the network or the disk,
 //     and holds no lock. What waits runs outside and posts a typed event back.
+//   - Every call has one actor of the same kind, which owns its two legs. Sound never
+//     passes it: the relay owns sockets and keys, the call hands it descriptions and gets
+//     events.
 //   - SIP client transactions call back from sip/ua; the pings that confirm deliveries
 //     run in goroutines of the gateway. Both are bounded in number and time, and counted
 //     in Gateway.work.
@@ -66,4 +70,16 @@
 // mapping.PIDFToPresences → stanza; and SUBSCRIBE → sip/event notifier → pair →
 // presence.Pair → stanza … → mapping.PresenceToPIDF → NOTIFY. Authorisation (durable, as
 // in a roster) and dialog (soft) are two things (RFC 8048).
+//
+// A call from XMPP: propose or session-initiate → calls → call.Call → relay for the SIP
+// side → dialog INVITE; 180 → ringing; 200 → proceed, session-accept with the relay's
+// description of the Jingle side; ICE and DTLS come up in the relay.
+//
+// A call from SIP: INVITE → dialog → calls → call.Call → propose to all devices of hers
+// (and session-initiate to those without JMI) → ringing → 180; the first proceed →
+// session-initiate; session-accept → 200.
+//
+// Either way the end of one side becomes the end of the other by the tables in
+// mapping/callreasons.md. When both hang up at once, each end is answered and told to
+// nobody: the table in call.Next has it in the state Ending.
 package interwork

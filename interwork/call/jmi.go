@@ -9,7 +9,7 @@ import (
 	"github.com/stoxgate/stoxgate/xmpp"
 )
 
-// message takes a Jingle message of hers (XEP-0353; spec/media.md §8.4).
+// message takes a Jingle message of hers (XEP-0353).
 func (c *Call) message(in MessageReceived) {
 	m := in.Message
 	switch m.Kind {
@@ -180,7 +180,7 @@ func (c *Call) rejected(from xmpp.JID, m *jingle.Message) {
 	c.refusedBy(r, mapping.RejectToStatus(m.Reason))
 }
 
-// bounced: a proposal that nobody can take counts as nobody there (spec/media.md §4.2).
+// bounced: a proposal that nobody can take counts as nobody there.
 func (c *Call) bounced(in MessageBounced) {
 	b := c.byProposal()
 	switch {

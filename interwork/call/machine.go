@@ -195,7 +195,7 @@ type Transition struct {
 	Effects []Effect
 }
 
-// Next is the machine of a call (spec/media.md §3, §8.4). What is in no row changes
+// Next is the machine of a call. What is in no row changes
 // nothing: the event comes too late, too early or twice. It is total and has no memory
 // of its own; the slice must not be changed.
 func Next(s State, e Event) (State, []Effect) {

@@ -131,7 +131,7 @@ func TestBothCanAlwaysHangUp(t *testing.T) {
 	}
 }
 
-// The races that the specification names (spec/media.md §8.4).
+// The races of Jingle Message Initiation with SIP.
 func TestRaces(t *testing.T) {
 	run := func(s State, list ...Event) (State, []Effect) {
 		var all []Effect

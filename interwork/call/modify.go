@@ -41,7 +41,7 @@ func (c *Call) offer() {
 	c.wished = c.wish()
 	d := c.wished
 	if !c.sDir.Sends() && c.xHold {
-		d = sdp.Inactive // both hold (spec/media.md §7.4)
+		d = sdp.Inactive // both hold
 	}
 	c.used2.Offer(c.sip.reoffer(d))
 }

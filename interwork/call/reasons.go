@@ -2,6 +2,7 @@ package call
 
 import (
 	"errors"
+	"time"
 
 	"github.com/stoxgate/stoxgate/interwork/relay"
 	"github.com/stoxgate/stoxgate/jingle"
@@ -14,6 +15,13 @@ var (
 	errNoAudio = errors.New("call: no sound in the description")
 	errNoCodec = errors.New("call: no codec in common")
 )
+
+// reasonBusy: the gateway has no port left, or is going down. It passes, so SIP is told
+// to come back.
+var reasonBusy = jingle.Reason{Condition: jingle.ReasonGeneralError, Text: "The gateway is busy"}
+
+// busyFor is when to come back.
+const busyFor = 5 * time.Second
 
 // mediaReason is why media failed, as both sides are told.
 func mediaReason(err error) jingle.Reason {
@@ -30,12 +38,12 @@ func mediaReason(err error) jingle.Reason {
 	case errors.Is(err, relay.ErrDescription):
 		r = jingle.Reason{Condition: jingle.ReasonIncompatibleParameters, Text: "The description cannot be used"}
 	case errors.Is(err, relay.ErrNoPorts), errors.Is(err, relay.ErrClosed):
-		r = jingle.Reason{Condition: jingle.ReasonGeneralError, Text: "The gateway is busy"}
+		r = reasonBusy
 	}
 	return r
 }
 
-// initiateRefused reads the error to a session-initiate (spec/media.md §4.1).
+// initiateRefused reads the error to a session-initiate.
 func initiateRefused(e *xmpp.StanzaError) jingle.Reason {
 	switch e.Condition {
 	case xmpp.ConditionResourceConstraint, xmpp.ConditionConflict:

@@ -236,7 +236,7 @@ func (c *Call) cancel(b *branch, r jingle.Reason) {
 	c.request(b, &jingle.Jingle{Action: jingle.ActionSessionTerminate, Reason: &why}, nil)
 }
 
-// transportInfo takes candidates, and an ICE restart (XEP-0176 §5.6, spec/media.md §6.3).
+// transportInfo takes candidates, and an ICE restart (XEP-0176 §5.6).
 func (c *Call) transportInfo(b *branch, j *jingle.Jingle) {
 	for i := range j.Contents {
 		t := j.Contents[i].Transport

@@ -140,7 +140,7 @@ func (c *Call) legRang(in LegRang) {
 		c.preview = in.Body
 	}
 	// 183 without sound is no ringing; with sound it is what the caller would hear, which we
-	// cannot play yet (spec/media.md §7.2).
+	// cannot play yet.
 	if in.Code == 180 || in.Code == 183 && len(in.Body) > 0 {
 		if c.rec.Rang.IsZero() {
 			c.rec.Rang = c.ports.Now()
@@ -285,6 +285,9 @@ func (c *Call) refusalStatus() sip.Status {
 	case c.by == PartyGateway && c.why.Condition == jingle.ReasonTimeout && c.rec.Rang.IsZero():
 		// Nobody can be said not to answer who was never reached (Q.850 §2.2.5, cause 20).
 		return sip.Status{Code: 480, Headers: appendHeader(nil, "Reason", sip.Reason{Protocol: "Q.850", Cause: 20}.String())}
+	}
+	if c.by == PartyGateway && c.why == reasonBusy {
+		return sip.Status{Code: 503, RetryAfter: busyFor}
 	}
 	return mapping.ReasonToStatus(c.why, !c.rec.Rang.IsZero())
 }

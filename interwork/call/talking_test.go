@@ -1,6 +1,7 @@
 package call
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -219,4 +220,12 @@ func TestNoPorts(t *testing.T) {
 	w.openErr = relay.ErrNoPorts
 	w.do(MessageReceived{From: mira, Message: message(jingle.KindPropose, "s1", nil)},
 		"message reject to phone general-error (The gateway is busy)", "recorded general-error by gateway", "forget")
+	w = newWorld(t, SIPToXMPP)
+	l := w.leg("leg")
+	w.openErr = relay.ErrNoPorts
+	w.quiet(InviteReceived{Leg: l, Offer: []byte(pcma)})
+	if !slices.Contains(w.lines, "leg reject 503") { // sooner or later
+		w.c.Handle(MessageReceived{From: mira, Message: message(jingle.KindProceed, "id-1", nil)})
+	}
+	require.Contains(t, w.lines, "leg reject 503")
 }
