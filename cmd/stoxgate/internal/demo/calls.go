@@ -54,6 +54,10 @@ func (d *demo) miraCalls(ctx context.Context) error {
 	if _, err := m.told(ctx, jingle.KindRinging); err != nil {
 		return err
 	}
+	// The receipt for her proposal follows it: he answers when that has arrived too.
+	if _, err := d.mira.Await(ctx, xmpptest.Extension(xmpp.NSReceipts, "received")); err != nil {
+		return err
+	}
 	if err := c.Accept(phone.sdp()); err != nil {
 		return err
 	}
