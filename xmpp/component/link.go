@@ -164,7 +164,9 @@ func (l *link) write() {
 		}
 		if err != nil {
 			l.broken = true
-			if !l.dead.Load() {
+			// A timeout of TCP is told to one of reader and writer only, the other sees the
+			// end of the stream: it is the cause, whoever comes first.
+			if !l.dead.Load() || errors.Is(err, syscall.ETIMEDOUT) {
 				l.failure = err
 			}
 			_ = l.conn.Close()
