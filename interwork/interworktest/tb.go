@@ -25,7 +25,7 @@ type TB interface {
 // Patience is how long drivers wait for something that a peer must do, unless
 // a method says otherwise. It is for a loaded machine with two cores and the
 // race detector; what is awaited usually takes milliseconds.
-const Patience = 20 * time.Second
+const Patience = 45 * time.Second
 
 // pollEvery is the pause between two looks at a condition that has no event of
 // its own, such as a line in another program's log.
