@@ -18,6 +18,8 @@ import (
 //   - 483: Max-Forwards is 0; not for OPTIONS, REGISTER and what ends here by
 //     itself (ACK, BYE, CANCEL)
 //   - 420 with Unsupported: Require names none of supported; not for ACK, CANCEL
+//   - 513 or 400: no answer to it could be written, see answerable. The 400 cannot be
+//     written either: such a request is dropped by whoever tries.
 func CheckRequest(req *Request, supported ...string) *Status {
 	bad := func(format string, a ...any) *Status {
 		return &Status{Code: 400, Reason: "Bad Request - " + fmt.Sprintf(format, a...)}
@@ -68,7 +70,35 @@ func CheckRequest(req *Request, supported ...string) *Status {
 	if req.Method == ACK || req.Method == CANCEL {
 		return nil
 	}
+	if st := answerable(req); st != nil {
+		return st
+	}
 	return checkRequire(req, supported)
+}
+
+// answerHead is the size in bytes that an answer may spend on what it adds to the fields
+// that it copies.
+const answerHead = 8 << 10
+
+// answerable tests what every answer copies from the request. A Writer refuses control
+// characters and long heads; a request that passes here must not be one that nothing can be
+// answered to, or whoever waits for its answer waits for ever.
+func answerable(req *Request) *Status {
+	w := NewWriter()
+	defer w.Free()
+	for _, h := range req.Headers() {
+		switch fieldOf(h) {
+		case viaField, fromField, toField, callIDField, cseqField, recordRouteField:
+			w.Header(h)
+		}
+	}
+	switch {
+	case w.err != nil:
+		return &Status{Code: 400}
+	case len(w.b) > maxHead-answerHead:
+		return &Status{Code: 513}
+	}
+	return nil
 }
 
 func endsHere(m Method) bool {

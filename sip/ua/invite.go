@@ -231,6 +231,8 @@ func (s *inviteServer) cancelled(req *sip.Request) {
 	w.Free()
 	if err == nil {
 		err = s.answerLocked(487, b)
+	} else {
+		s.drop() // it must not stay for ever
 	}
 	s.mu.Unlock()
 	if err != nil {

@@ -199,7 +199,9 @@ func (tx *serverTx) expire() {
 		return
 	}
 	tx.u.log.Error().Str("method", string(tx.in.Request.Method)).Str("call_id", sip.CallID(tx.in.Request)).Dur("after", tx.u.cfg.Timers.Answer).Msg("handler gave no answer in time")
-	_ = tx.in.Respond(sip.Status{Code: 500, Reason: "Server Internal Error - no answer in time"})
+	if tx.in.Respond(sip.Status{Code: 500, Reason: "Server Internal Error - no answer in time"}) != nil {
+		tx.finish(nil) // whatever the reason: it must not stay for ever
+	}
 }
 
 // closeAll closes Done of what is unanswered.
