@@ -25,6 +25,7 @@ type framer struct {
 	buf  []byte
 	head int // length of the head including the empty line; 0: not complete
 	body int
+	half bool // the last thing read was the first CRLF of a pair
 }
 
 // write appends what was read.
@@ -34,19 +35,24 @@ func (f *framer) write(b []byte) { f.buf = append(f.buf, b...) }
 func (f *framer) pending() bool { return len(f.buf) > 0 }
 
 // next returns a whole message and takes it off with done; nil means that more
-// bytes are needed. pings counts the double CRLFs in front of it, crlfs the
-// single ones. With an error, the bytes of the head are returned if it is
-// complete.
+// bytes are needed. crlfs counts the CRLFs in front of it, pings the pairs that
+// they complete, however the reads cut them. With an error, the bytes of the head
+// are returned if it is complete.
 func (f *framer) next() (msg []byte, pings, crlfs int, err error) {
 	if f.head == 0 {
-		for len(f.buf) >= 2 && f.buf[0] == '\r' && f.buf[1] == '\n' {
-			if len(f.buf) >= 4 && f.buf[2] == '\r' && f.buf[3] == '\n' {
+		n := 0
+		for ; len(f.buf)-n >= 2 && f.buf[n] == '\r' && f.buf[n+1] == '\n'; n += 2 {
+			crlfs++
+			if f.half {
 				pings++
-				f.drop(4)
-			} else {
-				crlfs++
-				f.drop(2)
 			}
+			f.half = !f.half
+		}
+		if n > 0 {
+			f.drop(n) // at once: a flood of them must not move the rest each time
+		}
+		if len(f.buf) > 1 {
+			f.half = false
 		}
 		i := bytes.Index(f.buf, []byte("\r\n\r\n"))
 		if i < 0 {

@@ -192,7 +192,8 @@ func TestFramer(t *testing.T) {
 			}
 		}
 		require.Equal(t, 2, messages, size)
-		require.Equal(t, 5, 2*pings+crlfs, "as many CRLFs as were sent, paired or not by the reads")
+		require.Equal(t, 5, crlfs)
+		require.Equal(t, 2, pings, "a pair is one however the reads cut it")
 		require.False(t, f.pending())
 	}
 }
@@ -208,8 +209,8 @@ func FuzzFramer(f *testing.F) {
 			fr.write(rest[:n])
 			rest = rest[n:]
 			for {
-				msg, pings, crlfs, err := fr.next()
-				taken += 4*pings + 2*crlfs
+				msg, _, crlfs, err := fr.next()
+				taken += 2 * crlfs
 				if err != nil {
 					return
 				}

@@ -204,7 +204,8 @@ func (s *stream) readLoop() error {
 	var f framer
 	p := path{stream: s, remote: s.remote}
 	lim := s.u.cfg.Limits
-	var begun time.Time // of a message that is not complete
+	var begun time.Time // of the message that is not complete
+	var last time.Time  // read
 	for {
 		var deadline time.Time
 		switch {
@@ -224,42 +225,52 @@ func (s *stream) readLoop() error {
 			}
 			continue
 		}
+		now := time.Now()
+		if now.Sub(last) > pairWithin {
+			f.half = false
+		}
+		last = now
 		f.write(b)
-		if err := s.frames(p, &f); err != nil {
+		n, err := s.frames(p, &f)
+		if err != nil {
 			return err
 		}
 		switch {
 		case !f.pending():
 			begun = time.Time{}
-		case begun.IsZero():
-			begun = time.Now()
+		case n > 0 || begun.IsZero(): // another than before
+			begun = now
 		}
 	}
 }
 
-// frames dispatches what is complete in f.
-func (s *stream) frames(p path, f *framer) error {
-	for {
+// pairWithin is how long after a CRLF another one makes it a keep-alive that wants an
+// answer; a peer whose keep-alive is a single one sends them further apart.
+const pairWithin = time.Second
+
+// frames dispatches what is complete in f, and counts it.
+func (s *stream) frames(p path, f *framer) (n int, err error) {
+	for ; ; n++ {
 		msg, pings, _, err := f.next()
 		if pings > 0 {
 			if err := s.put(pong); err != nil {
-				return err
+				return n, err
 			}
 		}
 		if err != nil {
 			s.refuse(p, msg, err)
-			return err
+			return n, err
 		}
 		if msg == nil {
-			return nil
+			return n, nil
 		}
 		if !s.u.guard.admit(s.remote.Addr(), s.transport) {
-			return errBanned
+			return n, errBanned
 		}
 		err = s.dispatch(p, msg)
 		f.done()
 		if err != nil {
-			return err
+			return n, err
 		}
 	}
 }
