@@ -125,15 +125,15 @@ func (s *inviteServer) answer(code int, b []byte) error {
 	switch {
 	case s.state == inviteAccepted && code/100 == 2:
 		s.mu.Unlock()
-		return s.path.send(b)
+		return s.u.sendOrBack(s.path, s.back, b)
 	case s.state != inviteProceeding || s.canceled:
 		s.mu.Unlock()
 		return ErrAnswered
 	}
 	err := s.answerLocked(code, b)
 	s.mu.Unlock()
-	if err != nil && code >= 200 && s.path.transport() == "tcp" && !s.path.stream.alive() {
-		err = s.u.sendBack(s.back, b)
+	if err != nil && code >= 200 && s.path.reliable() {
+		err = s.u.sendOrBack(s.path, s.back, b)
 	}
 	return err
 }
@@ -149,7 +149,7 @@ func (s *inviteServer) answerLocked(code int, b []byte) error {
 	case code < 300:
 		s.leave(inviteAccepted)
 		s.last = nil
-		s.u.wheel.schedule(&s.timer, 64*t1) // timer L
+		s.stay(64 * t1) // timer L
 	default:
 		s.leave(inviteCompleted)
 		s.last = b
@@ -163,6 +163,12 @@ func (s *inviteServer) answerLocked(code int, b []byte) error {
 	return s.path.send(b)
 }
 
+// stay sets how long the state lasts; s.mu is held.
+func (s *inviteServer) stay(d time.Duration) {
+	s.ends = time.Now().Add(d)
+	s.u.wheel.schedule(&s.timer, d)
+}
+
 // leave ends proceeding; s.mu is held.
 func (s *inviteServer) leave(to inviteState) {
 	if s.state == inviteProceeding {
@@ -174,32 +180,50 @@ func (s *inviteServer) leave(to inviteState) {
 	s.state = to
 }
 
-// expire is the moment for 100, and timers G, H, I and L.
+// expire is the moment for 100, and timers G, H, I and L. It may be that of a state that
+// has just ended, so it looks at the clock. Whoever holds the lock may be writing to a peer
+// that does not read, which must not hold the timers of all others.
 func (s *inviteServer) expire() {
-	s.mu.Lock()
+	if !s.mu.TryLock() {
+		s.u.wheel.schedule(&s.timer, s.u.wheel.tick)
+		return
+	}
 	defer s.mu.Unlock()
-	switch s.state {
-	case inviteProceeding:
-		if s.last != nil {
-			return
+	if s.state == inviteProceeding {
+		if s.last == nil && !s.path.reliable() {
+			s.trying()
+		} else if s.last == nil {
+			s.u.spawn(func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if s.state == inviteProceeding && s.last == nil {
+					s.trying()
+				}
+			})
 		}
-		w := sip.NewWriter()
-		defer w.Free()
-		sip.WriteResponse(w, s.in.Request, sip.Status{Code: 100}, "")
-		if b, err := w.Append(nil, nil); err == nil {
-			s.last = b
-			_ = s.path.send(b)
-		}
-	case inviteCompleted:
-		if left := time.Until(s.ends); left > 0 {
-			_ = s.path.send(s.last) // only over UDP; the next one may get through
-			s.interval = min(2*s.interval, s.u.cfg.Timers.T2)
-			s.u.wheel.schedule(&s.timer, min(left, s.interval))
-			return
-		}
+		return
+	}
+	left := time.Until(s.ends)
+	if left <= 0 {
 		s.drop()
-	default:
-		s.drop()
+		return
+	}
+	if s.state == inviteCompleted && !s.path.reliable() {
+		_ = s.path.send(s.last) // the next one may get through
+		s.interval = min(2*s.interval, s.u.cfg.Timers.T2)
+		left = min(left, s.interval)
+	}
+	s.u.wheel.schedule(&s.timer, left)
+}
+
+// trying sends 100; s.mu is held.
+func (s *inviteServer) trying() {
+	w := sip.NewWriter()
+	defer w.Free()
+	sip.WriteResponse(w, s.in.Request, sip.Status{Code: 100}, "")
+	if b, err := w.Append(nil, nil); err == nil {
+		s.last = b
+		_ = s.path.send(b)
 	}
 }
 
@@ -296,7 +320,7 @@ func (s *inviteServer) acked() bool {
 		if s.path.reliable() {
 			s.drop()
 		} else {
-			s.u.wheel.schedule(&s.timer, s.u.cfg.Timers.T4) // timer I
+			s.stay(s.u.cfg.Timers.T4) // timer I
 		}
 	case inviteAccepted: // its branch should be another, but RFC 2543 peers exist
 		return false

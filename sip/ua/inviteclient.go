@@ -264,13 +264,20 @@ func (a *inviteAttempt) again() {
 // expire is timers A, B, D and M, and the watch over a connection.
 func (a *inviteAttempt) expire() {
 	x := a.t
-	x.mu.Lock()
+	if !x.mu.TryLock() { // see inviteServer.expire
+		x.u.wheel.schedule(&a.timer, x.u.wheel.tick)
+		return
+	}
 	defer x.mu.Unlock()
 	switch a.state {
 	case inviteCalling, inviteProceeding:
 	case inviteOver:
 		return
 	default:
+		if left := time.Until(a.ends); left > 0 {
+			x.u.wheel.schedule(&a.timer, left)
+			return
+		}
 		a.drop()
 		return
 	}
@@ -377,11 +384,11 @@ func (a *inviteAttempt) received(res *sip.Response) {
 		}
 		x.h(res, nil)
 	case code < 300:
-		a.state, a.wire = inviteAccepted, nil
+		a.state, a.wire, a.ends = inviteAccepted, nil, time.Now().Add(life)
 		x.u.wheel.schedule(&a.timer, life) // timer M
 		x.finish(res, nil)
 	default:
-		a.state, a.wire = inviteCompleted, nil
+		a.state, a.wire, a.ends = inviteCompleted, nil, time.Now().Add(life)
 		if w, err := a.message(sip.ACK, res.To(), nil); err == nil {
 			a.ack = w
 			_ = a.path.send(w)

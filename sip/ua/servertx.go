@@ -146,11 +146,7 @@ func (tx *serverTx) answer(code int, b []byte) error {
 	if !tx.finish(b) {
 		return ErrAnswered
 	}
-	err := tx.path.send(b)
-	if err != nil && tx.path.transport() == "tcp" && !tx.path.stream.alive() {
-		err = tx.u.sendBack(tx.back, b)
-	}
-	return err
+	return tx.u.sendOrBack(tx.path, tx.back, b)
 }
 
 // finish leaves trying, once; b is remembered for retransmissions.
@@ -178,16 +174,28 @@ func (tx *serverTx) finish(b []byte) bool {
 	return true
 }
 
-// sendBack sends a response to where the peer says that it listens, because the
-// connection of the request is gone (RFC 3261 §18.2.2).
-func (u *UA) sendBack(to netip.AddrPort, b []byte) error {
-	ctx, cancel := context.WithTimeout(u.ctx, dialTimeout)
-	defer cancel()
-	s, _, err := u.connect(ctx, Dest{Transport: "tcp", Addr: to})
-	if err != nil {
+// sendOrBack sends a response. When the TCP connection of its request is gone, it goes to
+// where the peer says that it listens (RFC 3261 §18.2.2), without waiting for that.
+func (u *UA) sendOrBack(p path, to netip.AddrPort, b []byte) error {
+	err := p.send(b)
+	if err == nil || p.transport() != "tcp" || p.stream.alive() {
 		return err
 	}
-	return s.send(b)
+	back := func() {
+		ctx, cancel := context.WithTimeout(u.ctx, dialTimeout)
+		defer cancel()
+		s, _, err := u.connect(ctx, Dest{Transport: "tcp", Addr: to})
+		if err == nil {
+			err = s.send(b)
+		}
+		if err != nil {
+			u.log.Debug().Err(err).Str("remote", to.String()).Msg("answer not sent over a new connection")
+		}
+	}
+	if !u.spawn(back) {
+		return err
+	}
+	return nil
 }
 
 // expire is the deadline of the handler.
@@ -199,8 +207,16 @@ func (tx *serverTx) expire() {
 		return
 	}
 	tx.u.log.Error().Str("method", string(tx.in.Request.Method)).Str("call_id", sip.CallID(tx.in.Request)).Dur("after", tx.u.cfg.Timers.Answer).Msg("handler gave no answer in time")
-	if tx.in.Respond(sip.Status{Code: 500, Reason: "Server Internal Error - no answer in time"}) != nil {
-		tx.finish(nil) // whatever the reason: it must not stay for ever
+	late := func() {
+		if tx.in.Respond(sip.Status{Code: 500, Reason: "Server Internal Error - no answer in time"}) != nil {
+			tx.finish(nil) // whatever the reason: it must not stay for ever
+		}
+	}
+	// A peer that does not read must not hold the timers of all others.
+	if !tx.path.reliable() {
+		late()
+	} else if !tx.u.spawn(late) {
+		tx.finish(nil)
 	}
 }
 
