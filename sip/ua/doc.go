@@ -20,8 +20,9 @@
 //   - Everything that is sent is written by a sip.Writer, which checks every piece,
 //     and has the headers that sip.Mandatory asks for; nothing else is written to a
 //     socket but the CRLF that answers a keep-alive.
-//   - Order: requests of one flow are dispatched in the order of arrival, but
-//     their handlers run concurrently. Whoever needs order keys it on the dialog.
+//   - Order: requests of one flow are dispatched in the order of arrival. Their handlers
+//     run concurrently, but for those within one dialog, which run one after the other
+//     in that order (RFC 3261 §12.2.2): so a peer may pipeline ACK, re-INVITE and BYE.
 //
 // Who runs what: one goroutine per UDP socket, per listener and per connection
 // reads; one drives the wheel; one per request runs a handler. Shutdown waits

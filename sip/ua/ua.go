@@ -42,6 +42,7 @@ type UA struct {
 	draining atomic.Bool
 	pending  atomic.Int64 // requests without a final response
 	jobs     chan job
+	lanes    lanes
 	idle     atomic.Int32 // workers that wait for a job
 
 	runMu   sync.Mutex
@@ -64,7 +65,7 @@ func New(cfg Config) (*UA, error) {
 		wheel:  newWheel(cfg.Timers.T1 / 25),
 		nonces: newNonces(), digests: newChallengeCache(),
 		clients: newClientTable(), invites: newInviteTable(), streams: newStreamTable(), locals: newLocalCache(),
-		handlers: map[sip.Method]func(*Inbound){}, jobs: make(chan job),
+		handlers: map[sip.Method]func(*Inbound){}, jobs: make(chan job), lanes: lanes{m: map[txKey][]job{}},
 	}
 	u.servers = newServerTable(u)
 	if u.resolver == nil {
@@ -75,7 +76,8 @@ func New(cfg Config) (*UA, error) {
 }
 
 // Handle sets who takes requests of a method; call it before Start. The handler
-// runs on a goroutine of its own for each request. ACK goes to the handler of
+// runs on a goroutine of its own for each request, and within a dialog after that of
+// the request before has returned. ACK goes to the handler of
 // INVITE, CANCEL is dealt with here.
 func (u *UA) Handle(m sip.Method, h func(*Inbound)) {
 	u.handlers[m] = h
