@@ -185,20 +185,18 @@ type (
 		f      func(sip.Status)
 		status sip.Status
 	}
-	fxAnswered struct{} // the INVITE that came in is no candidate for a merge any more
-	fxOver     struct{}
+	fxOver struct{}
 )
 
-func (fxInvite) effect()   {}
-func (fxCancel) effect()   {}
-func (fxSend) effect()     {}
-func (fxAck) effect()      {}
-func (fxRespond) effect()  {}
-func (fxTimer) effect()    {}
-func (fxEvent) effect()    {}
-func (fxCall) effect()     {}
-func (fxAnswered) effect() {}
-func (fxOver) effect()     {}
+func (fxInvite) effect()  {}
+func (fxCancel) effect()  {}
+func (fxSend) effect()    {}
+func (fxAck) effect()     {}
+func (fxRespond) effect() {}
+func (fxTimer) effect()   {}
+func (fxEvent) effect()   {}
+func (fxCall) effect()    {}
+func (fxOver) effect()    {}
 
 // timerID names the timers of a leg.
 type timerID uint8

@@ -203,7 +203,6 @@ func (c *core) sendAccept() {
 	c.stop(timerReliable)
 	c.stop(timerPRACK)
 	c.sendOK(t.ask, t.cseq, sdp, t.expires, offers)
-	c.do(fxAnswered{})
 }
 
 // sendOK sends a 2xx to an INVITE, and again until its ACK.
@@ -305,7 +304,18 @@ func (c *core) cancelled(in inCancel) {
 		c.offerNow()
 		return
 	}
-	if c.taking == nil || c.taking.ask != in.ask || !c.phase.early() {
+	if c.taking == nil || c.taking.ask != in.ask {
+		return
+	}
+	if c.phase == phaseConfirmed {
+		// Our 2xx to a re-INVITE came too late and was not sent: no ACK will come. The owner's
+		// session is the new one; let the next offer come before it, even if it is an old one.
+		c.taking = nil
+		c.stop(timerAgain)
+		c.stop(timerACK)
+		c.offers.state, c.offers.answered = offerNone, false
+		c.tell(Withdrawn{})
+		c.offerNow()
 		return
 	}
 	c.byPeer, c.reasons, c.cause = true, sip.Reasons(in.req), ErrCancelled

@@ -40,7 +40,7 @@ type Layer struct {
 
 	mu      sync.Mutex
 	legs    map[legKey]*Leg
-	merged  map[legKey]*Leg // calls that came in and are not answered (RFC 3261 §8.2.2.2)
+	merged  map[legKey]*Leg // calls that came in (RFC 3261 §8.2.2.2)
 	closed  bool            // no new legs
 	stopped bool            // no goroutines either
 	running int             // goroutines
@@ -151,18 +151,22 @@ func (l *Layer) await(ctx context.Context, done func() bool) error {
 	}
 }
 
-// add puts a leg into the table; false when its name is taken or the layer closed.
-func (l *Layer) add(g *Leg) bool {
+// add puts a leg into the table. It is refused when its INVITE is a copy of one that came
+// another way (RFC 3261 §8.2.2.2), when its name is taken, and when the layer is closed.
+func (l *Layer) add(g *Leg) *sip.Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.merged[g.merged] != nil {
+		return &sip.Status{Code: 482}
+	}
 	if _, taken := l.legs[g.key]; taken || l.closed {
-		return false
+		return &sip.Status{Code: 503}
 	}
 	l.legs[g.key] = g
 	if g.merged != (legKey{}) {
 		l.merged[g.merged] = g
 	}
-	return true
+	return nil
 }
 
 func (l *Layer) remove(g *Leg) {
@@ -173,15 +177,6 @@ func (l *Layer) remove(g *Leg) {
 		delete(l.merged, g.merged)
 	}
 	l.notify()
-}
-
-// answered: a copy of its INVITE is no merge any more.
-func (l *Layer) answered(g *Leg) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.merged[g.merged] == g {
-		delete(l.merged, g.merged)
-	}
 }
 
 func (l *Layer) find(callID, tag string) *Leg {

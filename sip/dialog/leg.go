@@ -51,6 +51,9 @@ type placed struct {
 	tx *ua.InviteTransaction
 }
 
+// maxPlaced bounds the INVITEs of a leg that may still get another 2xx.
+const maxPlaced = 8
+
 // Outgoing tells whether we placed the call.
 func (g *Leg) Outgoing() bool { return g.outgoing }
 
@@ -290,8 +293,6 @@ func (g *Leg) effect(e effect) {
 		}
 	case fxCall:
 		g.owner(func() { e.f(e.status) })
-	case fxAnswered:
-		l.answered(g)
 	case fxOver:
 		g.mu.Lock()
 		g.over = true
@@ -309,7 +310,8 @@ func (g *Leg) sendInvite(e fxInvite, t ua.Target) {
 		g.post(inResponse{tx: e.tx, err: err})
 		return
 	}
-	g.invites = append(g.invites, placed{e.tx, tx})
+	// Old ones were answered long ago: a call that lives for days is refreshed often.
+	g.invites = append(g.invites[max(0, len(g.invites)-maxPlaced+1):], placed{e.tx, tx})
 }
 
 // send sends another request within the dialog. When its connection turns out to be dead,

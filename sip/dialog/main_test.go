@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,8 @@ type party struct {
 	u     *ua.UA
 	l     *Layer
 	calls chan *call // that came in
+	// before, if set, runs before a request is handled.
+	before atomic.Pointer[func(*ua.Inbound)]
 }
 
 // call is a leg with its events.
@@ -149,7 +152,12 @@ func newPartyAt(t testing.TB, timers ua.Timers, change func(*Config)) *party {
 	}
 	p.l = New(u, cfg)
 	for _, m := range Methods() {
-		u.Handle(m, p.l.Handle)
+		u.Handle(m, func(in *ua.Inbound) {
+			if f := p.before.Load(); f != nil {
+				(*f)(in)
+			}
+			p.l.Handle(in)
+		})
 	}
 	u.Handle(sip.NOTIFY, p.l.Handle)
 	require.NoError(t, u.Start(t.Context()))

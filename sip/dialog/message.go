@@ -103,7 +103,7 @@ func withSDP(s sip.Status, sdp []byte) sip.Status {
 // in a multipart body (RFC 5621); nil when there is none.
 func sdpOf(msg sip.Message) []byte {
 	body, kind := msg.Body(), sip.ContentType(msg)
-	if len(body) == 0 {
+	if len(body) == 0 || encoded(msg) {
 		return nil
 	}
 	if sip.MediaTypeIs(kind, sdpType) {
@@ -115,6 +115,17 @@ func sdpOf(msg sip.Message) []byte {
 		}
 	}
 	return nil
+}
+
+// encoded tells whether the body has a Content-Encoding; none is undone here.
+func encoded(msg sip.Message) bool {
+	v := strings.TrimSpace(sip.Value(msg, "Content-Encoding"))
+	return v != "" && !strings.EqualFold(v, "identity") && len(msg.Body()) > 0
+}
+
+// refuseEncoded is the answer to such a request (RFC 3261 §8.2.3).
+func refuseEncoded() sip.Status {
+	return sip.Status{Code: 415, Headers: []sip.Header{header("Accept", sdpType), header("Accept-Encoding", "identity")}}
 }
 
 func sdpPart(m *multipart.Message) []byte {

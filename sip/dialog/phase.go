@@ -120,6 +120,8 @@ func advance(p phase, c cue) (phase, act) {
 			return phaseEnding, actBye
 		case cueEnd:
 			return phaseHanging, 0
+		case cueCancel: // it was quicker than our 2xx, which sip/ua did not send then
+			return phaseEnded, actEnded
 		case cueBye, cueGone:
 			return phaseEnded, taken(c) | actEnded
 		case cueLost:
@@ -129,6 +131,8 @@ func advance(p phase, c cue) (phase, act) {
 		switch c {
 		case cueACK, cueNoACK:
 			return phaseEnding, actBye
+		case cueCancel:
+			return phaseEnded, actEnded
 		case cueBye, cueGone:
 			return phaseEnded, taken(c) | actEnded
 		}

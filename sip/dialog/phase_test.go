@@ -40,9 +40,9 @@ func TestPhases(t *testing.T) {
 		},
 		phaseAccepted: {
 			cueACK: "confirmed: confirmed", cueNoACK: "ending: bye", cueEnd: "hanging: ", cueBye: "ended: take+ended",
-			cueGone: "ended: ended", cueLost: "ended: parting+ended",
+			cueGone: "ended: ended", cueLost: "ended: parting+ended", cueCancel: "ended: ended",
 		},
-		phaseHanging: {cueACK: "ending: bye", cueNoACK: "ending: bye", cueBye: "ended: take+ended", cueGone: "ended: ended"},
+		phaseHanging: {cueACK: "ending: bye", cueNoACK: "ending: bye", cueCancel: "ended: ended", cueBye: "ended: take+ended", cueGone: "ended: ended"},
 		phaseAnswered: {
 			cueAnswer: "confirmed: ack", cueEnd: "ending: ack+bye", cueBye: "ended: ack+take+ended", cueGone: "ended: ack+ended",
 			cueLost: "ended: ack+parting+ended",

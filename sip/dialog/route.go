@@ -49,7 +49,7 @@ func (l *Layer) Invite(o Outgoing, h Handler) (*Leg, error) {
 			ruri: o.RequestURI, headers: o.Headers, offer: o.Offer, target: o.Target, ring: o.Ring, hops: o.MaxForwards,
 		},
 	}
-	if !l.add(g) {
+	if l.add(g) != nil {
 		return nil, ErrClosed
 	}
 	g.core.handle(inStart{})
@@ -121,9 +121,7 @@ func (l *Layer) Take(in *ua.Inbound) bool {
 	case sip.ACK:
 		g.post(inACK{req})
 		return true
-	case sip.INVITE:
-		in.OnCancel(func(cancel *sip.Request) { g.post(inCancel{cancel, in}) })
-	case sip.BYE, sip.PRACK, sip.UPDATE, sip.INFO, sip.REFER, sip.OPTIONS:
+	case sip.INVITE, sip.BYE, sip.PRACK, sip.UPDATE, sip.INFO, sip.REFER, sip.OPTIONS:
 	case sip.NOTIFY:
 		if e, err := sip.ParseEvent(sip.Value(req, "Event")); err == nil && e.Package != "refer" {
 			return false // a subscription that shares our dialog is none of ours
@@ -133,6 +131,9 @@ func (l *Layer) Take(in *ua.Inbound) bool {
 	}
 	target, _ := contactOf(req)
 	g.post(inRequest{req, in, wayBack(in, target)})
+	if req.Method == sip.INVITE { // after it, for the CANCEL may be there already
+		in.OnCancel(func(cancel *sip.Request) { g.post(inCancel{cancel, in}) })
+	}
 	return true
 }
 
@@ -154,14 +155,14 @@ func (l *Layer) invited(in *ua.Inbound) {
 		_ = in.Respond(sip.Status{Code: 400, Reason: "Bad Request - Contact"})
 		return
 	}
+	if encoded(req) {
+		_ = in.Respond(refuseEncoded())
+		return
+	}
 	n, _ := sip.CSeq(req)
 	g := &Leg{l: l, request: req, sdp: sdpOf(req), callID: sip.CallID(req), localTag: in.Tag()}
 	g.key = legKey{g.callID, g.localTag}
 	g.merged = legKey{g.callID, from.Tag() + " " + strconv.FormatUint(uint64(n), 10)}
-	if l.isMerge(g.merged) {
-		_ = in.Respond(sip.Status{Code: 482})
-		return
-	}
 	if st := l.replaces(g, req); st != nil {
 		_ = in.Respond(*st)
 		return
@@ -180,18 +181,12 @@ func (l *Layer) invited(in *ua.Inbound) {
 		_ = in.Respond(*st)
 		return
 	}
-	if !l.add(g) {
-		_ = in.Respond(sip.Status{Code: 503})
+	if st := l.add(g); st != nil {
+		_ = in.Respond(*st)
 		return
 	}
 	g.post(inStart{in})
 	in.OnCancel(func(cancel *sip.Request) { g.post(inCancel{cancel, in}) })
-}
-
-func (l *Layer) isMerge(k legKey) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.merged[k] != nil
 }
 
 // replaces finds the call that a new one wants to replace (RFC 3891 §3).

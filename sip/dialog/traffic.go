@@ -79,6 +79,10 @@ func (c *core) request(in inRequest) {
 			c.dlg.flow = in.flow
 		}
 	}
+	if encoded(in.req) && m != sip.BYE {
+		c.respond(in.ask, refuseEncoded())
+		return
+	}
 	switch m {
 	case sip.BYE:
 		c.byed(in)
