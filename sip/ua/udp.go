@@ -86,6 +86,12 @@ func (s *socket) datagram(b []byte, from netip.AddrPort) {
 	if keepAlive(b) || !s.u.guard.admit(from.Addr(), "udp") {
 		return
 	}
+	if isSTUN(b) {
+		if a := stunAnswer(b, from); a != nil {
+			_, _ = s.pc.WriteToUDPAddrPort(a, from) // it asks again
+		}
+		return
+	}
 	p := path{sock: s, remote: from}
 	s.u.tapped(false, p, b)
 	msg, err := sip.Parse(s.u.parser, b)
