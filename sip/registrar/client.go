@@ -100,23 +100,30 @@ const (
 	maxExpires = 24 * time.Hour
 	// attemptTimeout bounds one REGISTER, its failover and its challenge included.
 	attemptTimeout = 90 * time.Second
+	// lostPause is the least time between a registration and the next one when its
+	// connection is lost: some registrars close it at once.
+	lostPause = time.Minute
 	// goodbyeTimeout bounds the REGISTER that ends the registration.
 	goodbyeTimeout = 3 * time.Second
 )
 
 // Client keeps one registration at a trunk alive (transport.md §11): refresh at
 // 90 % of what was granted, Min-Expires of a 423, half an hour of silence after a
-// refusal, Retry-After, else exponential back-off.
+// refusal, Retry-After, else exponential back-off. The connection of a registration over
+// TCP or TLS is kept alive, and registered anew when it is lost (RFC 5626 §4.4): the trunk
+// may know no other way to us.
 type Client struct {
 	cfg    ClientConfig
 	callID string
 	kick   chan struct{}
+	lost   chan struct{} // the connection of the registration
 
 	// Of Run's goroutine:
-	cseq     uint32
-	ask      time.Duration
-	outbound bool
-	failures int
+	cseq      uint32
+	ask       time.Duration
+	outbound  bool
+	failures  int
+	grantedAt time.Time // of the last 200
 
 	mu     sync.Mutex
 	status ClientStatus
@@ -139,10 +146,17 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Expires == 0 {
 		cfg.Expires = time.Hour
 	}
-	return &Client{
-		cfg: cfg, callID: uuid.NewString(), kick: make(chan struct{}, 1),
+	c := &Client{
+		cfg: cfg, callID: uuid.NewString(), kick: make(chan struct{}, 1), lost: make(chan struct{}, 1),
 		ask: cfg.Expires, outbound: cfg.Instance != "", status: ClientStatus{Name: cfg.Name},
-	}, nil
+	}
+	c.cfg.Target.KeepAlive = &ua.KeepAlive{Lost: func() {
+		select {
+		case c.lost <- struct{}{}:
+		default:
+		}
+	}}
+	return c, nil
 }
 
 // Status returns the snapshot.
@@ -175,6 +189,7 @@ func (c *Client) Run(ctx context.Context) error {
 		c.wait(ctx, timer, pause)
 	}
 	c.goodbye()
+	c.cfg.Target.KeepAlive.Stop()
 	return nil
 }
 
@@ -192,6 +207,16 @@ func (c *Client) wait(ctx context.Context, timer *time.Timer, pause time.Duratio
 			return
 		case <-c.kick:
 			return
+		case <-c.lost:
+			again := time.Now()
+			if soonest := c.grantedAt.Add(lostPause); soonest.After(again) {
+				again = soonest
+			}
+			if c.Status().State == ClientRegistered && again.Before(end) {
+				c.cfg.Log.Info().Str("trunk", c.cfg.Name).Msg("connection of the registration lost")
+				end = again
+				c.set(func(s *ClientStatus) { s.Next = end })
+			}
 		case <-timer.C:
 			if next.Equal(end) {
 				return
@@ -269,7 +294,7 @@ func (c *Client) register(ctx context.Context, expires time.Duration) (*sip.Resp
 
 // granted takes a 200 and returns the time to the refresh.
 func (c *Client) granted(res *sip.Response) time.Duration {
-	c.failures = 0
+	c.failures, c.grantedAt = 0, time.Now()
 	expires, gruu := c.grant(res)
 	if expires <= 0 { // a registrar that forgets us at once
 		return c.failed(res.StatusCode, errors.New("registrar: the answer grants no time"), 0)

@@ -252,6 +252,29 @@ func TestClientOutbound(t *testing.T) {
 }
 
 // TestClientStops ends a client whose trunk is silent.
+// A lost connection is registered anew: at once, but not more than once a minute.
+func TestClientConnectionLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &trunk{answer: func(int, *sip.Request) (sip.Status, error) { return ok("Contact", ourContact+";expires=3600"), nil }}
+		runClient(t, clientConfig(d), d, func(c *Client) {
+			lost := c.cfg.Target.KeepAlive.Lost
+			lost()
+			lost()
+			synctest.Wait()
+			require.Len(t, d.log(), 1)
+			require.Equal(t, time.Now().Add(time.Minute), c.Status().Next)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			require.Len(t, d.log(), 2)
+			time.Sleep(10 * time.Minute)
+			lost()
+			synctest.Wait()
+			require.Len(t, d.log(), 3)
+			require.Equal(t, ClientRegistered, c.Status().State)
+		})
+	})
+}
+
 func TestClientStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &trunk{answer: func(n int, _ *sip.Request) (sip.Status, error) {

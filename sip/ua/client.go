@@ -26,6 +26,8 @@ type Target struct {
 	// TLSName is the domain that the certificate must be for, when it is not the
 	// host of the next hop.
 	TLSName string
+	// KeepAlive, if set, keeps the connection over which Do gets a 2xx.
+	KeepAlive *KeepAlive
 }
 
 // maxTargets bounds how many addresses one request is tried at.
@@ -220,7 +222,11 @@ func (o *outgoing) exchange(ctx context.Context, p path, limit time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	return o.await(ctx, key, p, wire, limit)
+	res, err := o.await(ctx, key, p, wire, limit)
+	if k := o.target.KeepAlive; k != nil && err == nil && p.stream != nil {
+		k.answered(p.stream, res)
+	}
+	return res, err
 }
 
 // await is one transaction.

@@ -1,12 +1,14 @@
 package ua
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -51,6 +53,7 @@ type stream struct {
 	bounds  []int // ends of the messages in out, for a WebSocket
 	writing bool
 	err     error // why it was closed
+	keepers []*keeper
 	closed  chan struct{}
 }
 
@@ -172,10 +175,14 @@ func (s *stream) close(err error) {
 	s.err = err
 	s.out = nil
 	close(s.closed)
+	tell := s.lost()
 	s.mu.Unlock()
 	s.w.close()
 	s.u.streams.remove(s)
 	s.u.clients.streamClosed(s, err)
+	for _, f := range tell {
+		f()
+	}
 }
 
 func (s *stream) alive() bool {
@@ -216,6 +223,9 @@ func (s *stream) readLoop() error {
 		}
 		s.w.setReadDeadline(deadline)
 		b, err := s.w.read(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) && begun.IsZero() && s.kept() {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -230,6 +240,9 @@ func (s *stream) readLoop() error {
 			f.half = false
 		}
 		last = now
+		if s.dialled {
+			s.heard(!f.pending() && bytes.HasPrefix(b, pong))
+		}
 		f.write(b)
 		n, err := s.frames(p, &f)
 		if err != nil {
