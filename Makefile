@@ -2,7 +2,8 @@
 # make test   everything that is checked, with real peers; installs what it needs
 # make check  the fast part of it: format, vet, lint, unit tests
 # make build  the program, ./stoxgate
-# make bench  messages a second, latency and CPU, in both directions; presence with BENCH=presence
+# make bench  messages a second, latency and CPU, in both directions; presence with BENCH=presence,
+#             side by side with the C gateway with BENCH="-against kamailio"
 # make fuzz   every fuzz test for FUZZTIME (30s)
 # make deps   what the tests need: Debian packages, and Go tools below .tools
 

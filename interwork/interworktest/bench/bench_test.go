@@ -5,6 +5,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +30,37 @@ func TestNumber(t *testing.T) {
 			require.Equal(t, want, n, text)
 		}
 	}
+}
+
+func TestSpread(t *testing.T) {
+	rounds := []result{{p50: 3 * time.Millisecond}, {p50: time.Millisecond}, {p50: 2 * time.Millisecond}}
+	p50 := func(r result) time.Duration { return r.p50 }
+	require.Equal(t, "2ms (1ms–3ms)", spread(rounds, p50, short))
+	require.Equal(t, "3ms", spread(rounds[:1], p50, short))
+}
+
+func TestUsageOfSeveralProcesses(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("proc(5)")
+	}
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip(err)
+	}
+	g := &gateway{cmd: exec.Command("sh", "-c", sleep+" 60 & wait"), several: true}
+	require.NoError(t, g.cmd.Start())
+	var pids []int
+	require.Eventually(t, func() bool { pids = descendants(g.cmd.Process.Pid); return len(pids) == 2 }, callPatience, time.Millisecond)
+	_, rss := g.usage()
+	require.Positive(t, rss)
+	g.stop()
+	require.Eventually(t, func() bool { return !running(pids[1]) }, callPatience, time.Millisecond)
+}
+
+// running tells a process from one that has ended and waits to be collected.
+func running(pid int) bool {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err == nil && !strings.Contains(string(data), ") Z ")
 }
 
 func TestMuLaw(t *testing.T) {

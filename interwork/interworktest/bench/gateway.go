@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stoxgate/stoxgate/xmpp/xmpptest"
 )
 
 // gateway is the process under measurement.
@@ -20,6 +22,7 @@ type gateway struct {
 	sip     string // host:port
 	console string
 	again   func() *exec.Cmd // the same once more
+	several bool             // it is several processes, which keep nothing and are killed
 }
 
 const configuration = `
@@ -80,6 +83,13 @@ func startGateway(ctx context.Context, dir, binary, component, peer, transport, 
 	return g, nil
 }
 
+// stoxgate is the starter of the gateway in binary.
+func stoxgate(binary, postgres string) starter {
+	return func(ctx context.Context, dir string, server *xmpptest.Server, peer, transport string) (*gateway, error) {
+		return startGateway(ctx, dir, binary, server.Addr(), peer, transport, postgres, "")
+	}
+}
+
 func (g *gateway) ready(ctx context.Context) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.console+"/readyz", nil)
 	if err != nil {
@@ -95,6 +105,15 @@ func (g *gateway) ready(ctx context.Context) bool {
 }
 
 func (g *gateway) stop() {
+	if g.several {
+		for _, pid := range descendants(g.cmd.Process.Pid) {
+			if p, err := os.FindProcess(pid); err == nil {
+				_ = p.Kill()
+			}
+		}
+		_ = g.cmd.Wait()
+		return
+	}
 	_ = g.cmd.Process.Signal(os.Interrupt)
 	done := make(chan struct{})
 	go func() { _ = g.cmd.Wait(); close(done) }()
@@ -106,9 +125,45 @@ func (g *gateway) stop() {
 	}
 }
 
-// usage reads the CPU time and the resident memory of the process (proc(5)).
+// usage reads the CPU time and the resident memory of the process and its children
+// (proc(5)). Of several processes, memory that they share counts once.
 func (g *gateway) usage() (cpu time.Duration, rss int64) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.cmd.Process.Pid))
+	if !g.several {
+		return usageOf(g.cmd.Process.Pid)
+	}
+	for _, pid := range descendants(g.cmd.Process.Pid) {
+		c, _ := usageOf(pid)
+		cpu, rss = cpu+c, rss+proportional(pid)
+	}
+	return cpu, rss
+}
+
+// descendants are a process, its children and theirs.
+func descendants(pid int) []int {
+	list := []int{pid}
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)) // none, or no such file: it is alone
+	for _, field := range strings.Fields(string(data)) {
+		if child, err := strconv.Atoi(field); err == nil {
+			list = append(list, descendants(child)...)
+		}
+	}
+	return list
+}
+
+// proportional is the resident memory of a process, of what it shares its share only.
+func proportional(pid int) int64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(data), "\nPss:")
+	line, _, _ := strings.Cut(rest, "kB")
+	kilobytes, _ := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
+	return kilobytes << 10
+}
+
+func usageOf(pid int) (cpu time.Duration, rss int64) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, 0
 	}

@@ -12,6 +12,12 @@
 //	go run ./interwork/interworktest/bench -calls relay -at 600 -for 15s
 //	go run ./interwork/interworktest/bench -calls growth -total 10000
 //
+// Side by side with another gateway, in rounds that alternate: with the C gateway that this
+// one replaces, Kamailio and its xmpp module, when it is installed, or with another build.
+//
+//	go run ./interwork/interworktest/bench -against kamailio -rounds 5
+//	go run ./interwork/interworktest/bench -against ./stoxgate-before -only x2s -window 32
+//
 // The load takes as much of the CPUs as the gateway does. On a machine that others use,
 // `chrt -r 10` before the command gives both a steadier share.
 //
@@ -66,6 +72,9 @@ func main() {
 	at := flag.Int("at", 0, "calls at a time, instead of the standard loads")
 	length := flag.Duration("for", 8*time.Second, "how long each load of calls is measured")
 	total := flag.Int("total", 10000, "calls of -calls growth")
+	against := flag.String("against", "", "compare with other gateways, with commas between: kamailio, or the path of another build")
+	rounds := flag.Int("rounds", 3, "how often each gateway of -against has its turn")
+	children := flag.Int("children", 1, "SIP workers of kamailio; with more it is slower on two cores")
 	icePort := flag.Int("ice-port", 0, "one UDP port of the gateway for the media of all Jabber clients")
 	flag.Parse()
 
@@ -92,6 +101,14 @@ func main() {
 	switch {
 	case *length < time.Second:
 		err = errors.New("-for is a second at least")
+	case *against != "":
+		if *window == 0 && *rate == 0 {
+			list = baselineLoads(*only, *transport, *n)
+		}
+		err = prepared(ctx, *binary, func(dir, binary string) error {
+			return compare(ctx, list, dir, binary, *postgres, *against, *rounds, *children)
+		})
+		list = nil
 	case *calls != "":
 		list = nil
 		o.modes, err = parseModes(*calls)
@@ -155,8 +172,13 @@ func run(ctx context.Context, list []load, o callOptions, binary, postgres, prof
 	})
 }
 
-func runAll(ctx context.Context, list []load, o callOptions, dir, binary, postgres, profile string) error {
+// tell says where the figures are from.
+func tell() {
 	fmt.Printf("%s, %d CPUs, %s/%s; the gateway, both peers and the load share them\n\n", runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+}
+
+func runAll(ctx context.Context, list []load, o callOptions, dir, binary, postgres, profile string) error {
+	tell()
 	var err error
 	if len(list) > 0 {
 		err = messages(ctx, list, dir, binary, postgres, profile)
@@ -169,7 +191,7 @@ func messages(ctx context.Context, list []load, dir, binary, postgres, profile s
 	fmt.Printf("| load | messages | msg/s | p50 | p99 | CPU/message | lost | twice | refused | RSS |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	failed := 0
 	for _, l := range list {
-		r, err := measure(ctx, l, dir, binary, postgres, profile)
+		r, err := measure(ctx, l, stoxgate(binary, postgres), plainAddresses, dir, profile)
 		if err != nil {
 			return fmt.Errorf("%v: %w", l, err)
 		}
@@ -191,13 +213,14 @@ type result struct {
 	rss                            int64 // bytes
 }
 
+func (r result) perSecond() float64 { return float64(r.messages) / r.elapsed.Seconds() }
+
+// perMessage is the CPU time of the gateway.
+func (r result) perMessage() time.Duration { return r.cpu / time.Duration(max(r.messages, 1)) }
+
 func (r result) row(l load) string {
-	per := time.Duration(0)
-	if r.messages > 0 {
-		per = r.cpu / time.Duration(r.messages)
-	}
 	return fmt.Sprintf("| %v | %d | %.0f | %s | %s | %s | %d | %d | %d | %.0f MB |", l, r.messages,
-		float64(r.messages)/r.elapsed.Seconds(), short(r.p50), short(r.p99), short(per), r.lost, r.twice, r.refused, float64(r.rss)/1e6)
+		r.perSecond(), short(r.p50), short(r.p99), short(r.perMessage()), r.lost, r.twice, r.refused, float64(r.rss)/1e6)
 }
 
 func short(d time.Duration) string {

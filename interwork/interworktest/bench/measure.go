@@ -81,8 +81,23 @@ func (t *tracker) result(elapsed time.Duration) result {
 	return r
 }
 
+// starter starts a gateway between the server and a SIP peer, with its files below dir.
+type starter func(ctx context.Context, dir string, server *xmpptest.Server, peer, transport string) (*gateway, error)
+
+// addresses are what a gateway calls the user of a pair on the other side.
+type addresses struct {
+	jid func(pair int) string // of the telephone
+	uri func(pair int) string // of the Jabber user
+}
+
+// plainAddresses are those of RFC 7247, and of XEP-0106 where an address is within another.
+var plainAddresses = addresses{
+	jid: func(pair int) string { return "otto" + strconv.Itoa(pair) + `\40voice.bench.example@sip.bench.example` },
+	uri: func(pair int) string { return "sip:mira" + strconv.Itoa(pair) + "@chat.bench.example" },
+}
+
 // measure runs one load through a fresh gateway.
-func measure(ctx context.Context, l load, dir, binary, postgres, profile string) (result, error) {
+func measure(ctx context.Context, l load, start starter, a addresses, dir, profile string) (result, error) {
 	server := xmpptest.NewServer(xmpptest.Config{Domain: "sip.bench.example", Secret: "secret", Hosts: []string{"chat.bench.example"}})
 	if err := server.Listen("127.0.0.1:0"); err != nil {
 		return result{}, err
@@ -117,7 +132,7 @@ func measure(ctx context.Context, l load, dir, binary, postgres, profile string)
 			t.came(body.Text())
 		}
 	})
-	g, err := startGateway(ctx, dir, binary, server.Addr(), phone.Addr(), l.transport, postgres, "")
+	g, err := start(ctx, dir, server, phone.Addr(), l.transport)
 	if err != nil {
 		return result{}, err
 	}
@@ -129,11 +144,11 @@ func measure(ctx context.Context, l load, dir, binary, postgres, profile string)
 		go func() { profiled <- g.profile(profile, 5) }()
 	}
 	before, _ := g.usage()
-	start := time.Now()
+	began := time.Now()
 	if l.direction == "x2s" {
-		err = sendXMPP(ctx, l, server, t, &next)
+		err = sendXMPP(ctx, l, server, a, t, &next)
 	} else {
-		err = sendSIP(ctx, l, g, t)
+		err = sendSIP(ctx, l, g, a, t)
 	}
 	if err != nil {
 		return result{}, err
@@ -144,7 +159,7 @@ func measure(ctx context.Context, l load, dir, binary, postgres, profile string)
 		return result{}, ctx.Err()
 	case <-time.After(settle):
 	}
-	r := t.result(time.Since(start))
+	r := t.result(time.Since(began))
 	after, rss := g.usage()
 	r.cpu, r.rss = after-before, rss
 	if profiled != nil {
@@ -155,15 +170,14 @@ func measure(ctx context.Context, l load, dir, binary, postgres, profile string)
 	return r, nil
 }
 
-func stanza(pair int, text string) []byte {
-	p := strconv.Itoa(pair)
-	return []byte(`<message from='mira` + p + `@chat.bench.example/desk' to='otto` + p + `\40voice.bench.example@sip.bench.example' id='` +
+func stanza(pair int, to, text string) []byte {
+	return []byte(`<message from='mira` + strconv.Itoa(pair) + `@chat.bench.example/desk' to='` + to + `' id='` +
 		strings.ReplaceAll(text, " ", "-") + `' type='chat' xml:lang='en'><body>` + text + `</body>` +
 		`<active xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/></message>`)
 }
 
 // sendXMPP sends from the stub server. The closed loop goes on by itself.
-func sendXMPP(ctx context.Context, l load, server *xmpptest.Server, t *tracker, next *func(int)) error {
+func sendXMPP(ctx context.Context, l load, server *xmpptest.Server, a addresses, t *tracker, next *func(int)) error {
 	var mu sync.Mutex
 	sent := 0
 	send := func(pair int) {
@@ -177,7 +191,7 @@ func sendXMPP(ctx context.Context, l load, server *xmpptest.Server, t *tracker, 
 		mu.Unlock()
 		text := strconv.Itoa(pair) + " message " + strconv.Itoa(n)
 		t.left(text)
-		_ = server.Inject(stanza(pair, text)) // fails only when the link is gone, and then messages are lost
+		_ = server.Inject(stanza(pair, a.jid(pair), text)) // fails only when the link is gone, and then messages are lost
 	}
 	if l.rate == 0 {
 		*next = send
@@ -208,7 +222,7 @@ func paced(ctx context.Context, l load, f func(n int)) error {
 }
 
 // sendSIP sends from SIP users, each with one MESSAGE under way.
-func sendSIP(ctx context.Context, l load, g *gateway, t *tracker) error {
+func sendSIP(ctx context.Context, l load, g *gateway, a addresses, t *tracker) error {
 	window := l.window
 	if l.rate > 0 {
 		window = pairs
@@ -216,7 +230,7 @@ func sendSIP(ctx context.Context, l load, g *gateway, t *tracker) error {
 	s, err := siptest.NewSender(siptest.SenderConfig{
 		Transport: l.transport, Proxy: g.sip, Window: window, Rate: l.rate, Total: l.total,
 		From: func(p int) string { return "sip:otto" + strconv.Itoa(p) + "@voice.bench.example" },
-		To:   func(p int) string { return "sip:mira" + strconv.Itoa(p) + "@chat.bench.example" },
+		To:   a.uri,
 		Body: func(pair, n int) string {
 			text := strconv.Itoa(pair) + " message " + strconv.Itoa(n)
 			t.left(text)
