@@ -19,7 +19,6 @@ import (
 	"github.com/stoxgate/stoxgate/sip/registrar"
 	"github.com/stoxgate/stoxgate/sip/ua"
 	"github.com/stoxgate/stoxgate/sip/watcherinfo"
-	"github.com/stoxgate/stoxgate/xmpp"
 )
 
 const presencePackage = "presence"
@@ -36,12 +35,13 @@ type events struct {
 	g          *Gateway
 	notifier   *event.Notifier
 	subscriber *event.Subscriber
+	subscribe  func(event.WatchOptions) (*event.Watch, error) // of subscriber
 	settings   *presence.Settings
 	refusals   presence.Refusals
 
 	mu       sync.Mutex
 	watchers map[string]*event.Subscription // by event.Subscription.ID
-	watches  map[string]*event.Watch        // by watchRef.id
+	watches  map[string]*watchRef           // by watchRef.id
 	local    map[string]map[pairKey]bool    // pairs that follow what is known of an AOR here
 	silent   map[string]time.Time           // AORs whose phones take no SUBSCRIBE, until when
 	backlog  backlog
@@ -53,20 +53,10 @@ const silentFor = 24 * time.Hour
 // watcherRef is the owner's part of a SIP user's subscription.
 type watcherRef struct{ key pairKey }
 
-// watchRef is the owner's part of a subscription of ours. All but its fixed fields
-// belong to the calls of event.WatchOwner, which come in order.
-type watchRef struct {
-	key      pairKey
-	id, flow string
-	poll     bool
-	answered bool // the pair knows the answer to the SUBSCRIBE
-	over     bool // the pair knows that it has ended
-}
-
 func (g *Gateway) buildEvents() (err error) {
 	e := &events{
 		g: g, settings: presence.Settings{}.WithDefaults(),
-		watchers: make(map[string]*event.Subscription), watches: make(map[string]*event.Watch),
+		watchers: make(map[string]*event.Subscription), watches: make(map[string]*watchRef),
 		local: make(map[string]map[pairKey]bool), silent: make(map[string]time.Time),
 	}
 	g.events, g.winfo, g.lists = e, newWinfo(g), newLists(g)
@@ -84,6 +74,7 @@ func (g *Gateway) buildEvents() (err error) {
 	if err != nil {
 		return fmt.Errorf("interwork: %w", err)
 	}
+	e.subscribe = e.subscriber.Subscribe
 	g.ua.Handle(sip.SUBSCRIBE, g.sipSubscribe)
 	g.ua.Handle(sip.NOTIFY, e.subscriber.Handle)
 	g.registrar.Watch(e.registered)
@@ -190,123 +181,6 @@ func (e *events) Ended(s *event.Subscription, end event.Ended) {
 	flow := e.g.flows.next('p')
 	e.g.note(flow, ref.key.aor, journal.Gateway, "subscription ends: "+end.Cause.String())
 	e.g.pairs.post(ref.key, presence.WatcherEnded{Flow: flow, Watcher: s.ID()})
-}
-
-// WatchChanged implements event.WatchOwner. The pair decides itself when to try again,
-// so a Watch that would wait for another attempt is ended.
-func (e *events) WatchChanged(w *event.Watch, st event.WatchStatus) {
-	ref, ok := w.Data.(*watchRef)
-	if !ok {
-		return
-	}
-	switch st.State {
-	case event.WatchPending, event.WatchActive:
-		e.keepWatch(ref, w)
-		e.answered(ref, nil)
-	case event.WatchWaiting:
-		e.lost(ref, st)
-		e.dropWatch(ref.id)
-		w.Unsubscribe()
-	case event.WatchTerminated:
-		e.lost(ref, st)
-		e.dropWatch(ref.id)
-		e.forget(kindWatch, ref.id)
-	}
-}
-
-func (e *events) answered(ref *watchRef, c *cause.Cause) {
-	if ref.answered {
-		return
-	}
-	ref.answered = true
-	e.g.pairs.post(ref.key, presence.SubscribeAnswered{Flow: ref.flow, ID: ref.id, Cause: c})
-}
-
-// lost tells the pair that a subscription is over, unless a NOTIFY told it already or
-// the pair ended it itself.
-func (e *events) lost(ref *watchRef, st event.WatchStatus) {
-	if ref.over || e.watchOf(ref.id) == nil {
-		return
-	}
-	ref.over = true
-	if ref.answered {
-		e.g.pairs.post(ref.key, presence.SubscriptionLost{Flow: ref.flow, ID: ref.id})
-		return
-	}
-	c := cause.Timeout(st.Err)
-	switch {
-	case st.Code != 0:
-		c = cause.FromStatus(sip.Status{Code: st.Code, RetryAfter: st.RetryAfter})
-	case st.Err != nil:
-		c = requestFailure(st.Err)
-	}
-	e.answered(ref, c)
-}
-
-// Notified implements event.WatchOwner.
-func (e *events) Notified(w *event.Watch, n event.Notified) {
-	ref, ok := w.Data.(*watchRef)
-	if !ok || e.watchOf(ref.id) == nil {
-		return
-	}
-	e.answered(ref, nil)
-	out := presence.Notified{
-		Flow: e.g.flows.next('p'), ID: ref.id, Fork: n.Dialog, Reason: n.Reason, RetryAfter: n.RetryAfter, Lang: n.Language,
-		Others: len(n.Live) > 0,
-	}
-	switch n.State {
-	case sip.SubscriptionActive:
-		out.State = presence.DialogActive
-	case sip.SubscriptionTerminated:
-		out.State = presence.DialogTerminated
-		ref.over = !out.Others
-	default:
-		out.State = presence.DialogPending
-	}
-	if len(n.Body) > 0 {
-		err := pidf.ErrUnsupported
-		if sip.MediaTypeIs(n.ContentType, pidf.ContentType) {
-			out.Document, err = pidf.Parse(n.Body)
-		}
-		if err != nil {
-			out.Document, out.Unreadable = nil, true
-			e.g.log.Info().Err(err).Str("flow", out.Flow).Str("aor", ref.key.aor).Msg("presence document not understood, the last one stands")
-		}
-	}
-	e.g.note(out.Flow, ref.key.aor, journal.Gateway, "NOTIFY "+string(n.State))
-	e.g.pairs.post(ref.key, out)
-}
-
-// route implements event.SubscriberConfig.Route.
-func (e *events) route(_, to sip.URI) (event.Hop, error) {
-	hops, c := e.g.router.hops(to, xmpp.JID{})
-	if c != nil {
-		return event.Hop{}, c.Status()
-	}
-	return event.Hop{RequestURI: hops[0].ruri, Target: hops[0].target}, nil
-}
-
-func (e *events) addWatch(id string, w *event.Watch) {
-	e.mu.Lock()
-	e.watches[id] = w
-	e.mu.Unlock()
-}
-
-func (e *events) watchOf(id string) *event.Watch {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.watches[id]
-}
-
-func (e *events) dropWatch(id string) *event.Watch {
-	e.mu.Lock()
-	w := e.watches[id]
-	delete(e.watches, id)
-	e.mu.Unlock()
-	if w != nil {
-		e.forget(kindWatch, id)
-	}
-	return w
 }
 
 func (e *events) subscriptionOf(id string) *event.Subscription {
@@ -493,11 +367,13 @@ func (e *events) restoreDialog(row store.EventDialogRow, key pairKey, found func
 		if err := json.Unmarshal(row.Record, &r); err != nil {
 			return err
 		}
-		w, err := e.subscriber.Restore(r, e, &watchRef{key: key, id: row.ID, answered: true})
+		ref := &watchRef{key: key, id: row.ID, answered: true}
+		w, err := e.subscriber.Restore(r, e, ref)
 		if err != nil {
 			return err
 		}
-		e.addWatch(row.ID, w)
+		ref.watch = w
+		e.addWatch(ref)
 		found("", row.ID)
 	}
 	return nil

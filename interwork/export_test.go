@@ -2,8 +2,23 @@ package interwork
 
 import (
 	"github.com/stoxgate/stoxgate/sip"
+	"github.com/stoxgate/stoxgate/sip/event"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
 
 // CallState is what the code of calls uses.
 func (g *Gateway) CallState(user xmpp.JID, aor sip.URI, busy bool) { g.callState(user, aor, busy) }
+
+// AfterSubscribe has f called when a SUBSCRIBE of ours may be on the wire and its id is not
+// known to the pair yet, as when the goroutine of the pair is not scheduled.
+func (g *Gateway) AfterSubscribe(f func()) {
+	next := g.events.subscribe
+	g.events.subscribe = func(o event.WatchOptions) (*event.Watch, error) {
+		w, err := next(o)
+		f()
+		return w, err
+	}
+}
+
+// Watches is how many subscriptions of ours the wire has, ended ones not counted.
+func (g *Gateway) Watches() int { return g.events.subscriber.Len() }

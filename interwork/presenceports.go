@@ -80,16 +80,14 @@ func (p presencePorts) Fetch(flow string) string { return p.watch(flow, true, 0)
 
 func (p presencePorts) watch(flow string, poll bool, hops int) string {
 	id := p.g.flows.next('s')
-	ref := &watchRef{key: p.key, id: id, flow: flow, poll: poll}
-	w, err := p.g.events.subscriber.Subscribe(event.WatchOptions{
+	err := p.g.events.begin(&watchRef{key: p.key, id: id, flow: flow, poll: poll}, event.WatchOptions{
 		From: p.g.addresses.CallerToSIP(p.key.jid, p.uri), To: p.uri, Package: presencePackage,
-		Accept: []string{pidf.ContentType}, Poll: poll, MaxForwards: hops, Owner: p.g.events, Data: ref,
+		Accept: []string{pidf.ContentType}, Poll: poll, MaxForwards: hops,
 	})
 	if err != nil {
 		p.Log(flow).Warn().Err(err).Msg("no subscription")
 		return ""
 	}
-	p.g.events.addWatch(id, w)
 	p.g.note(flow, journal.Gateway, p.uri.String(), "SUBSCRIBE")
 	return id
 }

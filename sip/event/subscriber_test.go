@@ -631,6 +631,23 @@ func TestNotifyOrder(t *testing.T) {
 	})
 }
 
+// TestForkStaysEnded: a NOTIFY that was overtaken by the one that ended its dialog does not
+// bring the dialog back, while another fork lives.
+func TestForkStaysEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := newStation(t)
+		defer st.run()()
+		w, sub := st.watch()
+		st.ok(st.notify(sub, "a", 1, "active", document("a")...))
+		st.ok(st.notify(sub, "b", 1, "active", document("b")...))
+		st.ok(st.notify(sub, "b", 3, "terminated;reason=noresource"))
+		require.Equal(t, 481, st.notify(sub, "b", 2, "active", document("late")...).Code)
+		require.Equal(t, []string{"a"}, w.Status().Live)
+		st.ok(st.notify(sub, "c", 1, "active", document("c")...))
+		require.NotContains(t, st.owner.events(), "b: active late")
+	})
+}
+
 // TestNotifyBeforeAnswer: the NOTIFY is faster than the 200, and the 200 may be lost.
 func TestNotifyBeforeAnswer(t *testing.T) {
 	for _, lost := range []bool{false, true} {

@@ -49,6 +49,7 @@ type Watch struct {
 	until   time.Duration
 	born    time.Duration // of the first dialog of this attempt
 	dialogs []*watchDialog
+	over    []string    // tags of dialogs of this attempt that have ended
 	last    WatchStatus // Code … RetryAfter
 	events  *order[watchEvent]
 }
@@ -175,6 +176,7 @@ func (w *Watch) begin() {
 	w.callID, w.tag = w.s.newCallID(), token(8)
 	w.attempt++
 	w.seq, w.first, w.granted, w.briefed, w.until, w.closes, w.dialogs = 1, 1, 0, false, never, false, nil
+	w.over = nil
 	w.last = WatchStatus{}
 	w.s.register(w, old)
 	w.submitFirst()
@@ -183,7 +185,7 @@ func (w *Watch) begin() {
 // abandon forgets the attempt: its NOTIFYs get 481 from now on.
 func (w *Watch) abandon() {
 	old := w.callID
-	w.callID, w.dialogs = "", nil
+	w.callID, w.dialogs, w.over = "", nil, nil
 	w.s.register(w, old)
 }
 
@@ -294,6 +296,7 @@ func (w *Watch) drop(d *watchDialog) bool {
 		return false
 	}
 	w.dialogs = slices.Delete(w.dialogs, i, i+1)
+	w.over = append(w.over, d.tag)
 	return true
 }
 
@@ -403,7 +406,9 @@ func (w *Watch) dialogOf(a *arrival, sub sip.SubscriptionState, p peer, found bo
 	} else {
 		st := noSubscription()
 		switch {
-		case w.closes || len(w.dialogs) >= w.s.cfg.Forks || w.state == WatchEnding && !w.poll:
+		case slices.Contains(w.over, tag): // overtaken by the one that ended the dialog
+			return nil, &st
+		case w.closes || max(len(w.dialogs), len(w.over)) >= w.s.cfg.Forks || w.state == WatchEnding && !w.poll:
 			return nil, &st // 481 ends the fork that we do not want
 		}
 		if !found {
