@@ -81,9 +81,24 @@ func (g *Gateway) buildEvents() (err error) {
 	return nil
 }
 
-// sipSubscribe takes a SUBSCRIBE from the SIP side.
+const (
+	// subscribeTurn is how long a SUBSCRIBE may have waited for its turn before what it
+	// would begin is left for later: its sender repeats it meanwhile, and each subscription
+	// costs more behind its answer than before it.
+	subscribeTurn = 4 * time.Second
+	// subscribeBacklog is how many pairs may wait for their records, some seconds of work.
+	subscribeBacklog = 8192
+)
+
+// tooBusy tells whether a new subscription would only make a backlog longer.
+func tooBusy(waited time.Duration, backlog int) bool {
+	return waited > subscribeTurn || backlog >= subscribeBacklog
+}
+
+// sipSubscribe takes a SUBSCRIBE from the SIP side. Those in a dialog are always taken: a
+// refusal would lose what stands.
 func (g *Gateway) sipSubscribe(in *ua.Inbound) {
-	if g.draining.Load() {
+	if g.draining.Load() || sip.ToTag(in.Request) == "" && tooBusy(time.Since(in.Received), g.loads.waiting()) {
 		g.answer(in, "", cause.Overloaded(nil).Status())
 		return
 	}

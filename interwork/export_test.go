@@ -1,6 +1,9 @@
 package interwork
 
 import (
+	"sync"
+	"time"
+
 	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/event"
 	"github.com/stoxgate/stoxgate/xmpp"
@@ -22,3 +25,17 @@ func (g *Gateway) AfterSubscribe(f func()) {
 
 // Watches is how many subscriptions of ours the wire has, ended ones not counted.
 func (g *Gateway) Watches() int { return g.events.subscriber.Len() }
+
+// HoldLoads has so many records wait, as when the disk is slow, until release is called.
+func (g *Gateway) HoldLoads(n int) (release func()) {
+	gate := make(chan struct{})
+	for range n + loadsAtOnce {
+		g.loads.add(func() { <-gate })
+	}
+	return sync.OnceFunc(func() { close(gate) })
+}
+
+// SubscribeBacklog and TooBusy are the limits of new subscriptions.
+const SubscribeBacklog = subscribeBacklog
+
+func TooBusy(waited time.Duration, backlog int) bool { return tooBusy(waited, backlog) }

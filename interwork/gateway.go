@@ -243,6 +243,7 @@ func (g *Gateway) shutdown() {
 	if err := g.ua.Shutdown(ctx); err != nil {
 		g.log.Warn().Err(err).Msg("sip shutdown")
 	}
+	g.loads.close()
 	g.work.Wait()
 	g.calls.close()
 	g.pairs.close()

@@ -159,6 +159,9 @@ func (p presencePorts) Watched(s watcherinfo.Status, e watcherinfo.Event) {
 func (p presencePorts) Load(loaded func(presence.Record, error)) {
 	p.g.loads.add(func() {
 		row, _, err := p.g.store.Authorisation(p.g.workCtx, p.key.jid.String(), p.key.aor)
+		if p.g.workCtx.Err() != nil {
+			return // the gateway ends, and so does the pair
+		}
 		loaded(recordOf(row), err)
 	})
 }

@@ -114,11 +114,14 @@ func (u *UA) overloaded() *sip.Status {
 		return &sip.Status{Code: 503, RetryAfter: 10 * time.Second}
 	}
 	if n := u.cfg.Limits.Pending; n > 0 && u.pending.Load() >= int64(n) {
-		// Spread over some seconds, or all come back at once.
-		return &sip.Status{Code: 503, RetryAfter: time.Duration(2+rand.IntN(6)) * time.Second}
+		return &sip.Status{Code: 503, RetryAfter: busyPause()}
 	}
 	return nil
 }
+
+// busyPause is the Retry-After of a request that only would have waited: spread over
+// some seconds, or all come back at once.
+func busyPause() time.Duration { return time.Duration(2+rand.IntN(6)) * time.Second }
 
 // stampVia writes where the request came from into its top Via (RFC 3261
 // §18.2.1, RFC 3581 §4). It is part of the answer, and tells a peer behind a NAT

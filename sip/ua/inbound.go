@@ -61,6 +61,8 @@ type answerer interface {
 	respondWith(res *sip.Response) error
 	tag() string
 	done() <-chan struct{}
+	// begin is called when the handler's turn has come, and tells whether it is to run.
+	begin() bool
 }
 
 // received fills in what is known of a request.
@@ -75,8 +77,12 @@ func (in *Inbound) received(u *UA, p path, req *sip.Request, tx answerer) {
 	}
 }
 
-// handle runs a handler. A panic in it costs this request a 500, not the process.
+// handle runs a handler, unless its turn comes too late. A panic in it costs this
+// request a 500, not the process.
 func (in *Inbound) handle(h func(*Inbound)) {
+	if !in.tx.begin() {
+		return
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			in.u.log.Error().Interface("panic", r).Bytes("stack", debug.Stack()).Str("method", string(in.Request.Method)).Msg("handler failed")

@@ -85,6 +85,8 @@ func (t *inviteTable) accept(u *UA, p path, req *sip.Request, key txKey, h func(
 
 func (s *inviteServer) tag() string { return s.toTag }
 
+func (s *inviteServer) begin() bool { return true }
+
 func (s *inviteServer) done() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -352,6 +354,8 @@ type noAnswer struct{}
 func (noAnswer) respond(sip.Status) error        { return errACK }
 func (noAnswer) respondWith(*sip.Response) error { return errACK }
 func (noAnswer) tag() string                     { return "" }
+func (noAnswer) begin() bool                     { return true }
+
 func (noAnswer) done() <-chan struct{} {
 	c := make(chan struct{})
 	close(c)

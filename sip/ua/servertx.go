@@ -13,7 +13,7 @@ import (
 //
 //	trying    --respond-->    completed    over UDP: answers keeps the response
 //	trying    --retransmit--> trying       absorbed
-//	trying    --deadline-->   completed    with 500
+//	trying    --deadline-->   completed    with 500, or 503 if its handler had no turn yet
 //	completed --retransmit--> completed    the response again
 //	completed --timer J-->    gone         answers forgets it
 //
@@ -30,6 +30,7 @@ type serverTx struct {
 	toTag  string
 
 	mu       sync.Mutex
+	begun    bool // the handler runs, or has run
 	answered bool
 	finished chan struct{} // made when somebody asks
 }
@@ -104,6 +105,13 @@ func (t *serverTable) accept(p path, req *sip.Request, key txKey, h func(*Inboun
 }
 
 func (tx *serverTx) tag() string { return tx.toTag }
+
+func (tx *serverTx) begin() bool {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	tx.begun = true
+	return !tx.answered
+}
 
 func (tx *serverTx) done() <-chan struct{} {
 	tx.mu.Lock()
@@ -201,9 +209,15 @@ func (u *UA) sendOrBack(p path, to netip.AddrPort, b []byte) error {
 // expire is the deadline of the handler.
 func (tx *serverTx) expire() {
 	tx.mu.Lock()
-	answered := tx.answered
+	answered, begun := tx.answered, tx.begun
 	tx.mu.Unlock()
 	if answered {
+		return
+	}
+	if !begun {
+		// Nothing hangs: the machine has more to do than it can.
+		tx.u.log.Warn().Str("method", string(tx.in.Request.Method)).Str("call_id", sip.CallID(tx.in.Request)).Dur("after", tx.u.cfg.Timers.Answer).Msg("overloaded, a request got no turn in time")
+		_ = tx.in.Respond(sip.Status{Code: 503, RetryAfter: busyPause()})
 		return
 	}
 	tx.u.log.Error().Str("method", string(tx.in.Request.Method)).Str("call_id", sip.CallID(tx.in.Request)).Dur("after", tx.u.cfg.Timers.Answer).Msg("handler gave no answer in time")

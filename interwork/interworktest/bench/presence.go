@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -71,8 +72,12 @@ func presenceBench(ctx context.Context, count int, dir, binary, postgres, profil
 	fmt.Printf("%s, %d CPUs, %s/%s; %d subscriptions, each of another pair\n\n", runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, count)
 	_, empty := g.usage()
 	start := time.Now()
-	if err := w.subscribe(ctx, g.sip); err != nil {
+	busy, err := w.subscribe(ctx, g.sip)
+	if err != nil {
 		return err
+	}
+	if busy > 0 {
+		fmt.Printf("the gateway could not keep up: %d answers were 503 with Retry-After, and tried again\n", busy)
 	}
 	if err := w.wait(ctx, "granted and told"); err != nil {
 		return err
@@ -130,67 +135,102 @@ func (w *watchers) stanza(e *xmpp.Element) {
 }
 
 // subscribe sends the SUBSCRIBEs as a proxy would: the answers go back over the connection,
-// the NOTIFYs to the Contact.
-func (w *watchers) subscribe(ctx context.Context, gateway string) error {
+// the NOTIFYs to the Contact. Who is told to come back later (503) does so, and is counted.
+func (w *watchers) subscribe(ctx context.Context, gateway string) (busy int, err error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", gateway)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	window := make(chan struct{}, subscribeWindow)
-	failed := make(chan error, 1)
+	answers := make(chan answer, subscribeWindow)
 	go func() {
+		defer close(answers)
 		in := bufio.NewReaderSize(conn, 1<<16)
-		for range w.count {
-			status, err := response(in)
-			if err == nil && status != "200" {
-				err = fmt.Errorf("the gateway answers %s", status)
-			}
-			if err != nil {
-				failed <- err
+		for {
+			a, err := response(in)
+			if answers <- a; err != nil {
 				return
 			}
-			<-window
 		}
-		failed <- nil
 	}()
 	out := bufio.NewWriter(conn)
-	for i := range w.count {
-		select {
-		case err := <-failed:
-			return err
-		case window <- struct{}{}:
-		}
-		n := strconv.Itoa(i)
-		fmt.Fprintf(out, "SUBSCRIBE sip:mira%s@chat.bench.example SIP/2.0\r\n"+
-			"Via: SIP/2.0/TCP 127.0.0.1:5061;branch=z9hG4bKp%s\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bKw%s\r\nMax-Forwards: 69\r\n"+
-			"From: <sip:otto%s@voice.bench.example>;tag=t%s\r\nTo: <sip:mira%s@chat.bench.example>\r\nCall-ID: %s-bench@voice.bench.example\r\nCSeq: 1 SUBSCRIBE\r\n"+
-			"Contact: <sip:otto%s@%s>\r\nEvent: presence\r\nAccept: application/pidf+xml\r\nExpires: 3600\r\nContent-Length: 0\r\n\r\n",
-			n, n, w.phone.Addr(), n, n, n, n, n, n, w.phone.Addr())
-		if len(window) == cap(window) || i == w.count-1 {
-			if err := out.Flush(); err != nil {
-				return err
+	var again []int // who was told to come back
+	for next, open, done := 0, 0, 0; done < w.count; {
+		for open < subscribeWindow && (next < w.count || len(again) > 0) {
+			i := next
+			if len(again) > 0 {
+				i, again = again[0], again[1:]
+			} else {
+				next++
 			}
+			w.write(out, i, busy)
+			open++
+		}
+		if err := out.Flush(); err != nil {
+			return busy, err
+		}
+		a := <-answers
+		open--
+		switch {
+		case a.status == "200":
+			done++
+		case a.status == "503":
+			busy++
+			again = append(again, a.who)
+			select {
+			case <-time.After(a.pause):
+			case <-ctx.Done():
+				return busy, ctx.Err()
+			}
+		case a.status == "":
+			return busy, fmt.Errorf("the gateway closed the connection after %d answers", done)
+		default:
+			return busy, fmt.Errorf("the gateway answers %s after %d answers", a.status, done)
 		}
 	}
-	return <-failed
+	return busy, nil
 }
 
-// response reads one response without a body and gives its status.
-func response(in *bufio.Reader) (status string, err error) {
+// write writes a SUBSCRIBE of watcher i; turn tells its repetitions apart.
+func (w *watchers) write(out io.Writer, i, turn int) {
+	n := strconv.Itoa(i)
+	fmt.Fprintf(out, "SUBSCRIBE sip:mira%s@chat.bench.example SIP/2.0\r\n"+
+		"Via: SIP/2.0/TCP 127.0.0.1:5061;branch=z9hG4bKp%s-%d\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bKw%s\r\nMax-Forwards: 69\r\n"+
+		"From: <sip:otto%s@voice.bench.example>;tag=t%s\r\nTo: <sip:mira%s@chat.bench.example>\r\nCall-ID: %s-bench@voice.bench.example\r\nCSeq: %d SUBSCRIBE\r\n"+
+		"Contact: <sip:otto%s@%s>\r\nEvent: presence\r\nAccept: application/pidf+xml\r\nExpires: 3600\r\nContent-Length: 0\r\n\r\n",
+		n, n, turn, w.phone.Addr(), n, n, n, n, n, turn+1, n, w.phone.Addr())
+}
+
+// answer is a response without a body.
+type answer struct {
+	status string
+	who    int           // whose request it answers
+	pause  time.Duration // Retry-After
+}
+
+// response reads one response.
+func response(in *bufio.Reader) (a answer, err error) {
 	for {
 		line, err := in.ReadString('\n')
 		if err != nil {
-			return "", err
+			return answer{}, err
 		}
 		line = strings.TrimRight(line, "\r\n")
-		if after, ok := strings.CutPrefix(line, "SIP/2.0 "); ok && status == "" {
-			status, _, _ = strings.Cut(after, " ")
+		if after, ok := strings.CutPrefix(line, "SIP/2.0 "); ok && a.status == "" {
+			a.status, _, _ = strings.Cut(after, " ")
 		}
-		if line == "" && status != "" {
-			return status, nil
+		if id, ok := strings.CutPrefix(line, "Call-ID: "); ok {
+			n, _, _ := strings.Cut(id, "-")
+			a.who, _ = strconv.Atoi(n)
+		}
+		if after, ok := strings.CutPrefix(line, "Retry-After: "); ok {
+			seconds, _ := strconv.Atoi(after)
+			a.pause = time.Duration(seconds) * time.Second
+		}
+		if line == "" && a.status != "" {
+			return a, nil
 		}
 	}
 }
