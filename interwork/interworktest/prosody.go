@@ -2,6 +2,7 @@ package interworktest
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -13,6 +14,9 @@ type Prosody struct {
 	http int // 0: no websockets
 }
 
+// prosodyModules is where Debian's prosody-modules has what Prosody itself has not.
+const prosodyModules = "/usr/lib/prosody/modules"
+
 // StartProsody starts a Prosody, skipping the test where it is not installed.
 // It is usable within about 0.3 s. Clients may log in without TLS (PLAIN and
 // SCRAM-SHA-1) from loopback; server-to-server and message archives are off;
@@ -21,6 +25,11 @@ func StartProsody(t TB, o ServerOptions) *Prosody {
 	t.Helper()
 	path := need(t, "prosody", "prosody")
 	o = o.withDefaults()
+	if o.Privilege != "" {
+		if _, err := os.Stat(filepath.Join(prosodyModules, "mod_privilege")); err != nil {
+			missing(t, "mod_privilege is not installed (apt-get install prosody-modules)")
+		}
+	}
 	dir := workDir(t, "prosody")
 	p := &Prosody{server: server{options: o, client: FreePort(t), component: FreePort(t)}}
 	used := []string{p.ClientAddress(), p.ComponentAddress()}
@@ -37,7 +46,7 @@ func StartProsody(t TB, o ServerOptions) *Prosody {
 	}
 	config := filepath.Join(dir, "prosody.cfg.lua")
 	writeFile(t, config, render(t, "prosody.cfg.lua.tmpl", map[string]any{
-		"Dir": dir, "Client": p.client, "Component": p.component, "HTTP": p.http, "Options": o,
+		"Dir": dir, "Client": p.client, "Component": p.component, "HTTP": p.http, "Options": o, "Modules": prosodyModules,
 	}))
 	p.Process = newProcess(t, spec{
 		name:  "prosody",

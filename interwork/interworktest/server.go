@@ -36,6 +36,9 @@ type ServerOptions struct {
 	Accounts  []Account // default mira and jonas
 	WebSocket bool      // clients may come by RFC 7395 too: for browsers, of Prosody only
 	Extra     string    // lines added to the global part of the server's configuration
+	// Privilege is what the component may do to accounts (XEP-0356), as mod_privilege of
+	// prosody-modules wants it: `roster = "both"`. Of Prosody only.
+	Privilege string
 }
 
 func (o ServerOptions) withDefaults() ServerOptions {
