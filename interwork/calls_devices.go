@@ -2,8 +2,11 @@ package interwork
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/stoxgate/stoxgate/interwork/call"
 	"github.com/stoxgate/stoxgate/xmpp"
@@ -29,14 +32,24 @@ type devices struct {
 
 	mu    sync.Mutex
 	n     int
-	users map[xmpp.JID]map[xmpp.JID]disco.Caps // bare → full
-	asked map[disco.Caps]bool                  // a question is under way
+	users map[xmpp.JID][]device // by bare JID
+	asked map[disco.Caps]bool   // a question is under way
+}
+
+// device is one resource. There may be a hundred thousand, of few makes.
+type device struct {
+	resource string
+	caps     unique.Handle[disco.Caps] // of the zero value when it shows none
+}
+
+func find(list []device, resource string) int {
+	return slices.IndexFunc(list, func(x device) bool { return x.resource == resource })
 }
 
 func newDevices(c *calls) *devices {
 	return &devices{
 		c: c, cache: disco.NewCache(0), slots: make(chan struct{}, discoSlots),
-		users: make(map[xmpp.JID]map[xmpp.JID]disco.Caps), asked: make(map[disco.Caps]bool),
+		users: make(map[xmpp.JID][]device), asked: make(map[disco.Caps]bool),
 	}
 }
 
@@ -61,26 +74,26 @@ func (d *devices) available(p *xmpp.Presence) {
 	if !ok {
 		caps = disco.Caps{}
 	}
-	bare := p.From.Bare()
+	bare, shown := p.From.Bare(), unique.Make(caps)
 	d.mu.Lock()
 	list := d.users[bare]
-	old, known := list[p.From]
+	i := find(list, p.From.Resource())
 	switch {
-	case known && old == caps:
+	case i >= 0 && list[i].caps == shown:
 		d.mu.Unlock()
 		return
-	case !known && (d.n >= maxDevices || len(list) >= maxPerUser):
+	case i >= 0:
+		list[i].caps = shown
+	case d.n >= maxDevices || len(list) >= maxPerUser:
 		d.mu.Unlock()
 		return
-	}
-	if list == nil {
-		list = make(map[xmpp.JID]disco.Caps, 1)
-		d.users[bare] = list
-	}
-	if !known {
+	default:
+		if list == nil {
+			bare = bare.Clone() // not the stanza's memory
+		}
+		d.users[bare] = append(list, device{strings.Clone(p.From.Resource()), shown})
 		d.n++
 	}
-	list[p.From] = caps
 	ask := ok && !d.asked[caps]
 	if ask {
 		if _, have := d.cache.Get(caps); have {
@@ -118,13 +131,16 @@ func (d *devices) gone(j xmpp.JID) {
 		delete(d.users, j)
 		return
 	}
-	if _, ok := list[j]; ok {
-		delete(list, j)
-		d.n--
+	i := find(list, j.Resource())
+	if i < 0 {
+		return
 	}
-	if len(list) == 0 {
+	d.n--
+	if len(list) == 1 {
 		delete(d.users, j.Bare())
+		return
 	}
+	d.users[j.Bare()] = slices.Delete(list, i, i+1)
 }
 
 // ask finds out once for every make of client what it can do. Under a flood of new makes
@@ -169,12 +185,13 @@ func (d *devices) direct(user xmpp.JID) []xmpp.JID {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var list []xmpp.JID
-	for full, caps := range d.users[user.Bare()] {
-		if !user.IsBare() && full != user {
+	for _, x := range d.users[user.Bare()] {
+		if !user.IsBare() && x.resource != user.Resource() {
 			continue
 		}
-		info, ok := d.cache.Get(caps)
-		if ok && info.Capabilities().Has(disco.Audio) && !info.Features.Has(xmpp.NSJingleMessage) {
+		full, err := user.WithResource(x.resource)
+		info, ok := d.cache.Get(x.caps.Value())
+		if ok && err == nil && info.Capabilities().Has(disco.Audio) && !info.Features.Has(xmpp.NSJingleMessage) {
 			list = append(list, full)
 		}
 	}

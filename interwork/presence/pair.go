@@ -47,7 +47,7 @@ type Pair struct {
 	sub     string        // subscription to him; "" for none, or local
 	fetch   string        // fetch under way
 	opened  time.Duration // when sub began
-	armed   time.Duration // what the timer is set to; 0: it is not
+	armed   time.Duration // what the timer is set to; 0: it is not, fired: it ran out
 	forks   []string      // dialogs of sub, the first is Source 0
 	untold  []string      // devices whose end could not be told because the link was down
 	asked   string        // id of her subscribe, to answer it with an error
@@ -391,8 +391,11 @@ func (p *Pair) resend() {
 	}
 }
 
+// fired is a timer that ran out and that Ports still holds.
+const fired time.Duration = -1
+
 func (p *Pair) timer() {
-	p.armed = 0
+	p.armed = fired
 	for {
 		kind, ok := p.due.take(p.clock())
 		if !ok {

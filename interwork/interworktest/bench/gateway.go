@@ -237,7 +237,20 @@ func (g *gateway) profiled(file string, length time.Duration) (stop func() error
 
 // profile fetches a CPU profile while the load runs.
 func (g *gateway) profile(file string, seconds int) error {
-	res, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", g.console, seconds))
+	return g.save(fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds), file)
+}
+
+// heap fetches a profile of what is alive.
+func (g *gateway) heap(file string) error {
+	if file == "" {
+		return nil
+	}
+	return g.save("/debug/pprof/heap?gc=1", file)
+}
+
+// save writes what the console gives into a file.
+func (g *gateway) save(path, file string) error {
+	res, err := http.Get("http://" + g.console + path)
 	if err != nil {
 		return err
 	}

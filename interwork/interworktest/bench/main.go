@@ -68,6 +68,7 @@ func main() {
 	binary := flag.String("binary", "", "gateway to measure; default: built from ./cmd/stoxgate")
 	postgres := flag.String("state-url", "", "PostgreSQL URL for the outbox; default: SQLite in a temporary folder")
 	profile := flag.String("profile", "", "write a CPU profile of the gateway to this file")
+	heap := flag.String("heap", "", "write a profile of the gateway's memory with all subscriptions to this file")
 	calls := flag.String("calls", "", "loads of calls instead: setup, relay, transcode, growth, with commas between, or all")
 	at := flag.Int("at", 0, "calls at a time, instead of the standard loads")
 	length := flag.Duration("for", 8*time.Second, "how long each load of calls is measured")
@@ -88,7 +89,7 @@ func main() {
 	}
 	if flag.Arg(0) == "presence" {
 		if err := prepared(ctx, *binary, func(dir, binary string) error {
-			return presenceBench(ctx, *n, dir, binary, *postgres, *profile)
+			return presenceBench(ctx, *n, dir, binary, *postgres, *profile, *heap)
 		}); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)

@@ -47,7 +47,7 @@ type watchers struct {
 
 // presenceBench measures so many subscriptions in one gateway: memory, a restart, and a
 // fan-out in which every watcher is told one change.
-func presenceBench(ctx context.Context, count int, dir, binary, postgres, profile string) error {
+func presenceBench(ctx context.Context, count int, dir, binary, postgres, profile, heap string) error {
 	w := &watchers{count: count}
 	w.expect("<basic>open")
 	w.show.Store(new(string))
@@ -87,6 +87,9 @@ func presenceBench(ctx context.Context, count int, dir, binary, postgres, profil
 		float64(count)/time.Since(start).Seconds(), short(cpu/time.Duration(count)))
 	full := g.settled(ctx)
 	fmt.Printf("memory: %.0f MB RSS, %.2f KB for each subscription (%.0f MB when empty)\n", float64(full)/1e6, float64(full-empty)/float64(count)/1e3, float64(empty)/1e6)
+	if err := g.heap(heap); err != nil {
+		return err
+	}
 
 	if err := w.fanOut(ctx, g, "dnd", profile); err != nil {
 		return err
