@@ -28,6 +28,7 @@ func (g *Gateway) build(ctx context.Context) error {
 	g.pairs = newPairs(g)
 	g.loads.limit, g.loads.wg = loadsAtOnce, &g.work
 	g.receipts = &receipts{store: g.store}
+	g.avatars = newAvatars(g)
 
 	link, err := component.New(g.cfg.XMPP, g)
 	if err != nil {

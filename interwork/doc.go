@@ -41,7 +41,8 @@
 // watches, for phones), lists (all contacts in one dialog), gates (the gateway itself as
 // a contact), seeder (contacts that are offered) and callState, the word of the calls.
 // Each is called by whoever brings the event, keeps its tables under a lock of its own,
-// waits for nothing, and posts to pairs.
+// waits for nothing, and posts to pairs. So are the avatars; package avatar fetches
+// pictures on goroutines of its own, bounded in number, time and bytes.
 //
 // # Three promises
 //
@@ -70,6 +71,11 @@
 // mapping.PIDFToPresences → stanza; and SUBSCRIBE → sip/event notifier → pair →
 // presence.Pair → stanza … → mapping.PresenceToPIDF → NOTIFY. Authorisation (durable, as
 // in a roster) and dialog (soft) are two things (RFC 8048).
+//
+// A picture of a SIP user: icon in a document → presence.Pair → avatar.Icons → (web) →
+// presence.PhotoChanged → stanza with its hash; vCard and PEP requests of who sees him are
+// answered in iq.go. One of an XMPP user: hash in a stanza → mapping.PresenceToPIDF →
+// avatar.Gallery; GET → Gateway.Avatar → vCard request to her server → the phone.
 //
 // A call from XMPP: propose or session-initiate → calls → call.Call → relay for the SIP
 // side → dialog INVITE; 180 → ringing; 200 → proceed, session-accept with the relay's

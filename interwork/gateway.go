@@ -53,6 +53,7 @@ type Config struct {
 	Version      string
 	Drain        time.Duration // how long Run waits for work under way at the end; default 10 s
 	Calls        CallConfig
+	Avatars      AvatarConfig
 	SeedContacts bool // offer the phones here to XMPP users who add the gateway
 	// ConfirmWatchers lets XMPP users who want to see a phone here wait until its owner, or
 	// an operator, agrees; otherwise whoever asks is let in, as phones cannot be asked.
@@ -92,6 +93,7 @@ type Gateway struct {
 	loads        taskQueue
 	winfo        *winfo
 	lists        *lists
+	avatars      *avatars
 	table        *identity.Table
 	addresses    *identity.Addresses
 	store        *store.Store
@@ -244,6 +246,7 @@ func (g *Gateway) shutdown() {
 		g.log.Warn().Err(err).Msg("sip shutdown")
 	}
 	g.loads.close()
+	g.avatars.close()
 	g.work.Wait()
 	g.calls.close()
 	g.pairs.close()

@@ -11,13 +11,14 @@ func (g *Gateway) stanzaIQ(iq *xmpp.IQ) {
 		g.callAnswered(iq)
 		return
 	}
-	if g.callIQ(iq) {
+	if g.callIQ(iq) || g.avatars.items(iq) {
 		return
 	}
 	answer := g.disco.Answer(iq, g.subject(iq.To))
 	if answer == nil {
 		return
 	}
+	g.avatars.decorate(iq, answer)
 	if err := g.xmpp.Send(answer, nil); err != nil {
 		g.log.Debug().Err(err).Stringer("to", answer.To).Msg("iq answer not sent")
 	}

@@ -305,7 +305,8 @@ func (l *listSub) body(entries []presence.Entry, full bool) rlmi.Body {
 			r.Instances = []rlmi.Instance{{ID: id, State: rlmi.Terminated, Reason: string(e.Reason)}}
 		case e.State == presence.DialogActive && e.Document:
 			cid := id + "@" + g.self.Domain()
-			d, _ := mapping.PresenceToPIDF(e.Resources, mapping.PresenceContext{Entity: entity.URI, Name: entity.Display, OnThePhone: e.OnThePhone})
+			d, _ := mapping.PresenceToPIDF(e.Resources, mapping.PresenceContext{Entity: entity.URI, Name: entity.Display, OnThePhone: e.OnThePhone, IconBase: g.avatars.base})
+			g.avatars.offerTo(d, e.JID, l.aor)
 			r.Instances = []rlmi.Instance{{ID: id, State: rlmi.Active, CID: cid}}
 			b.Parts = append(b.Parts, rlmi.Part{CID: cid, ContentType: pidf.ContentType, Data: d.Append(nil)})
 		}

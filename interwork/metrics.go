@@ -30,6 +30,7 @@ type metrics struct {
 	deliveredX2S, deliveredS2X prometheus.Counter
 
 	presence *prometheus.CounterVec
+	avatars  *prometheus.CounterVec
 	link     prometheus.Gauge
 	underWay atomic.Int64 // transactions, deliveries and commits whose end is awaited
 }
@@ -43,6 +44,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		presence: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stoxgate_presence_total", Help: "What happened to presence, by direction (watching, sharing) and kind.",
 		}, []string{"direction", "what"}),
+		avatars: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stoxgate_avatars_total", Help: "Pictures looked for, by direction (shown to XMPP, served to SIP) and result.",
+		}, []string{"direction", "result"}),
 		link: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "stoxgate_xmpp_link_up", Help: "Whether the component stream stands.",
 		}),
@@ -50,7 +54,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m.deliveredX2S = m.messages.WithLabelValues(string(chat.XMPPToSIP), delivered)
 	m.deliveredS2X = m.messages.WithLabelValues(string(chat.SIPToXMPP), delivered)
 	if r != nil {
-		r.MustRegister(m.messages, m.presence, m.link, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		r.MustRegister(m.messages, m.presence, m.avatars, m.link, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "stoxgate_under_way", Help: "Transactions, deliveries and commits whose end is awaited.",
 		}, func() float64 { return float64(m.underWay.Load()) }))
 	}

@@ -60,9 +60,10 @@ type pair struct {
 	presence      *presence.Pair
 	presenceTimer *time.Timer
 	timers        [chat.Timers]*time.Timer
-	kept          atomic.Int32 // messages that wait for the link
-	watches       atomic.Bool  // presence is under way
-	used          atomic.Int64 // Unix nanoseconds of the last event
+	kept          atomic.Int32           // messages that wait for the link
+	watches       atomic.Bool            // presence is under way
+	icon          atomic.Pointer[string] // URI of the picture that she was shown last; nil: none
+	used          atomic.Int64           // Unix nanoseconds of the last event
 }
 
 func newPairs(g *Gateway) *pairs {
@@ -85,6 +86,14 @@ func (ps *pairs) shard(k pairKey) *struct {
 		h = (h ^ uint32(l[i])) * 16777619
 	}
 	return &ps.shards[h%pairShard]
+}
+
+// find finds a pair that is in memory; nil when there is none.
+func (ps *pairs) find(k pairKey) *pair {
+	s := ps.shard(k)
+	s.Lock()
+	defer s.Unlock()
+	return s.m[k]
 }
 
 // offer gives the pair an event from the wire; false means that its inbox is full.

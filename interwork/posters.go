@@ -113,7 +113,8 @@ func (p *posters) tell(u *poster) {
 		}
 		return
 	}
-	d, _ := mapping.PresenceToPIDF(u.resources, mapping.PresenceContext{Entity: u.aor})
+	d, _ := mapping.PresenceToPIDF(u.resources, mapping.PresenceContext{Entity: u.aor, IconBase: p.g.avatars.base})
+	p.g.avatars.offer(d, u.jid, p.g.self)
 	body := d.Append(nil)
 	if u.posting != nil && u.posting.Update(pidf.ContentType, body) == nil {
 		return

@@ -60,8 +60,8 @@ func (p presencePorts) Caps(*mapping.Resource) *xmpp.Element {
 	return p.g.disco.Caps(disco.Subject{Kind: disco.SubjectResource, Capabilities: p.g.capabilities(p.uri)}).Element()
 }
 
-// Photo implements presence.Ports: pictures are not fetched from SIP.
-func (p presencePorts) Photo(string) string { return "" }
+// Photo implements presence.Ports.
+func (p presencePorts) Photo(r *mapping.Resource) *xmpp.Element { return p.g.avatars.photo(p.pair, r) }
 
 // Presentity implements presence.Ports.
 func (p presencePorts) Presentity() presence.Presentity {
@@ -136,7 +136,8 @@ func (p presencePorts) Notify(flow, watcher string, n presence.Notification) {
 	}
 	if n.Document {
 		shown := p.g.addresses.CallerToSIP(p.key.jid, p.uri)
-		doc, lang := mapping.PresenceToPIDF(n.Resources, mapping.PresenceContext{Entity: shown.URI, Name: shown.Display, OnThePhone: n.OnThePhone})
+		doc, lang := mapping.PresenceToPIDF(n.Resources, mapping.PresenceContext{Entity: shown.URI, Name: shown.Display, OnThePhone: n.OnThePhone, IconBase: p.g.avatars.base})
+		p.g.avatars.offer(doc, p.key.jid, p.contact)
 		out.ContentType, out.Body, out.Language = pidf.ContentType, doc.Append(nil), lang
 	}
 	p.g.note(flow, journal.Gateway, p.uri.String(), "NOTIFY "+string(out.State))
@@ -170,6 +171,12 @@ func (p presencePorts) Load(loaded func(presence.Record, error)) {
 func (p presencePorts) Save(r presence.Record, saved func(error)) error {
 	p.g.events.refusals.Note(p.key.String(), &r)
 	p.g.lists.recorded(p.key, &r)
+	if r.Watch != presence.Granted {
+		p.g.avatars.hide(p.pair)
+	}
+	if r.Share != presence.Granted {
+		p.g.avatars.gallery.Revoke(p.key.jid, p.contact)
+	}
 	if r.IsZero() {
 		return p.g.store.DeleteAuthorisation(p.key.jid.String(), p.key.aor, saved)
 	}

@@ -31,6 +31,7 @@
 //	resources and tuple ids     presenceid.go                ResourceToTupleID, TupleIDToResource             RFC 8048 §6; RFC 3863
 //	show and activities         presenceshow.go              ShowToActivity, Activities                       RFC 8048 §6; RFC 4480
 //	moods                       presencemood.go              MoodToRPID, RPIDToMood and those of activities   RFC 4480; XEP-0107, XEP-0108
+//	pictures                    presencepidf.go              PhotoElement, PresenceContext.IconBase        XEP-0153; RFC 4482
 //	ends of subscriptions       presencesub.go               SubscribeStatusToVerdict, PresenceErrorToState   RFC 8048 §5; RFC 6665 §4.1.3
 //	watchers                    winfo.go                     WatchersToInfo                                   RFC 3858
 //	calls: whole sessions       callsdp.go                   ContentsToSDP, SDPToContents, ContentNames       RFC 3264; XEP-0166 §7.3; XEP-0338

@@ -108,7 +108,9 @@ func presenceGolden(t *testing.T, comment string) *presencePair {
 						return xmpp.NewElement(xmpp.NSCaps, "c").Set("hash", "sha-1").Set("node", "urn:x").Set("ver", ver)
 					}
 				case "photo":
-					g.s2x.Photo = func(icon string) string { return icon[strings.LastIndexByte(icon, '/')+1:] }
+					g.s2x.Photo = func(r *Resource) *xmpp.Element {
+						return PhotoElement(r.Avatar[strings.LastIndexByte(r.Avatar, '/')+1:], true)
+					}
 				default:
 					t.Fatalf("unknown flag %q", f)
 				}

@@ -646,3 +646,23 @@ func BenchmarkResourceOf(b *testing.B) {
 		}
 	}
 }
+
+// What an available resource says of the picture: not yet, none, this one (XEP-0153).
+func TestPhotoElement(t *testing.T) {
+	const hash = "01b87fcd030b72895ff8e88db57ec525450f000d"
+	for _, tt := range []struct {
+		hash  string
+		known bool
+		want  string
+	}{
+		{"", false, "<x xmlns='vcard-temp:x:update'/>"},
+		{hash, false, "<x xmlns='vcard-temp:x:update'/>"},
+		{"", true, "<x xmlns='vcard-temp:x:update'><photo/></x>"},
+		{"../../etc/passwd", true, "<x xmlns='vcard-temp:x:update'><photo/></x>"},
+		{strings.ToUpper(hash), true, "<x xmlns='vcard-temp:x:update'><photo>" + hash + "</photo></x>"},
+	} {
+		if got := PhotoElement(tt.hash, tt.known).String(); got != tt.want {
+			t.Errorf("%q, %v: %s", tt.hash, tt.known, got)
+		}
+	}
+}

@@ -153,8 +153,9 @@ type PIDFContext struct {
 	OnThePhone bool
 	// Caps is the capabilities element (XEP-0115) for an available resource; nil, or a nil element: none.
 	Caps func(*Resource) *xmpp.Element
-	// Photo is the hash of the picture at a URI (XEP-0153) if we would serve it in a vCard; nil: we serve none.
-	Photo func(icon string) string
+	// Photo is what an available resource says of the user's picture (XEP-0153, see PhotoElement); nil, or a nil
+	// element: nothing.
+	Photo func(*Resource) *xmpp.Element
 }
 
 // PIDFUpdate is what a document brought.
@@ -269,10 +270,9 @@ func (c *PIDFContext) presence(r *Resource) *xmpp.Presence {
 	if r.Idle > 0 {
 		p.Extensions = append(p.Extensions, xmpp.NewElement(xmpp.NSIdle, "idle").Set("since", time.Unix(r.Idle, 0).UTC().Format(time.RFC3339)))
 	}
-	if c.Photo != nil && r.Avatar != "" {
-		if hash := strings.ToLower(c.Photo(r.Avatar)); isSHA1(hash) {
-			photo := xmpp.NewElement(xmpp.NSVCardUpdate, "photo").AddText(hash)
-			p.Extensions = append(p.Extensions, xmpp.NewElement(xmpp.NSVCardUpdate, "x").Add(photo))
+	if c.Photo != nil {
+		if e := c.Photo(r); e != nil {
+			p.Extensions = append(p.Extensions, e)
 		}
 	}
 	if c.Caps != nil {
@@ -281,6 +281,20 @@ func (c *PIDFContext) presence(r *Resource) *xmpp.Presence {
 		}
 	}
 	return p
+}
+
+// PhotoElement says in a presence which picture a user has (XEP-0153): the one whose SHA-1 in hexadecimal is hash,
+// with "" none at all. While that is not known yet, it says no more than that it will be told.
+func PhotoElement(hash string, known bool) *xmpp.Element {
+	x := xmpp.NewElement(xmpp.NSVCardUpdate, "x")
+	if !known {
+		return x
+	}
+	photo := xmpp.NewElement(xmpp.NSVCardUpdate, "photo")
+	if hash = strings.ToLower(hash); isSHA1(hash) {
+		photo.AddText(hash)
+	}
+	return x.Add(photo)
 }
 
 func (c *PIDFContext) phone(p Phone, closed bool) Phone {

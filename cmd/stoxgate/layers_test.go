@@ -35,7 +35,7 @@ var groups = map[string][]string{
 	"sip wire":  {"sip/ua", "sip/dialog", "sip/event", "sip/registrar", "sip/msrp"},
 	"leaves":    {"interwork/relay", "interwork/store", "interwork/journal"},
 	"codecs":    {"interwork/relay/codec", "interwork/relay/jitter", "interwork/relay/transcode", "interwork/relay/tone"},
-	"services":  {"interwork/identity", "interwork/presence", "interwork/chat", "interwork/call"},
+	"services":  {"interwork/identity", "interwork/presence", "interwork/chat", "interwork/call", "interwork/avatar"},
 	"peers":     {"xmpp/xmpptest", "sip/siptest", "jingle/jingletest"},
 }
 

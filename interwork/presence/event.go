@@ -82,6 +82,9 @@ type CallChanged struct {
 	Busy bool
 }
 
+// PhotoChanged: what [Ports.Photo] says of the picture at this URI is not what it said.
+type PhotoChanged struct{ Flow, Icon string }
+
 // Decided: the owner of a phone, or an operator, decided on a watcher who waits.
 type Decided struct {
 	Flow  string
@@ -132,6 +135,7 @@ func (Notified) isEvent()          {}
 func (SubscriptionLost) isEvent()  {}
 func (LocalChanged) isEvent()      {}
 func (CallChanged) isEvent()       {}
+func (PhotoChanged) isEvent()      {}
 func (Decided) isEvent()           {}
 func (Removed) isEvent()           {}
 func (UserSeen) isEvent()          {}

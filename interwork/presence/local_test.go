@@ -9,6 +9,7 @@ import (
 	"github.com/stoxgate/stoxgate/interwork/cause"
 	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip"
+	"github.com/stoxgate/stoxgate/sip/pidf"
 	"github.com/stoxgate/stoxgate/sip/watcherinfo"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
@@ -198,4 +199,25 @@ func TestWatchers(t *testing.T) {
 	b.Close()
 	require.Equal(t, 1, w.Feeds())
 	require.Equal(t, 1, w.Len())
+}
+
+// A picture that comes later is shown once, by the devices that have it, to who sees them.
+func TestPictureComesLater(t *testing.T) {
+	const one, two = "https://quay.example/1", "https://quay.example/2"
+	w := deskPhone(t)
+	w.photos = map[string]string{}
+	icon := func(d *pidf.Document, uri string) LocalDocument {
+		d.Persons = []pidf.Person{{Card: pidf.Card{Icon: uri}}}
+		return LocalDocument{Source: 1, Document: d}
+	}
+	w.expect(PhotoChanged{Icon: one}) // nothing is known of the pair, and nothing is loaded for it
+	w.expect(from(mira, xmpp.PresenceSubscribe), "watch-local true", "sip subscribe s1")
+	w.expect(LocalChanged{Documents: []LocalDocument{icon(document("desk"), one)}, Devices: []string{"gr1"}},
+		"sip unsubscribe s1", "xmpp subscribed", "xmpp available /desk", "winfo active subscribe")
+	w.expect(PhotoChanged{Icon: two})
+	w.photos[one] = "01b87fcd030b72895ff8e88db57ec525450f000d"
+	w.expect(PhotoChanged{Icon: one}, "xmpp available /desk photo 01b8")
+	w.expect(from(desk, xmpp.PresenceProbe), "xmpp available /desk to /desk photo 01b8")
+	w.expect(from(mira, xmpp.PresenceUnsubscribe), "watch-local false", "xmpp unavailable /desk", "xmpp unsubscribed", "winfo terminated timeout")
+	w.expect(PhotoChanged{Icon: one})
 }

@@ -29,7 +29,7 @@ func (*silentPorts) Addresses() (user, contact xmpp.JID)            { return mir
 func (*silentPorts) Nick() string                                   { return "" }
 func (*silentPorts) Send(string, *xmpp.Presence, func(error)) error { return nil }
 func (*silentPorts) Caps(*mapping.Resource) *xmpp.Element           { return nil }
-func (*silentPorts) Photo(string) string                            { return "" }
+func (*silentPorts) Photo(*mapping.Resource) *xmpp.Element          { return nil }
 func (*silentPorts) Presentity() Presentity                         { return Presentity{} }
 func (p *silentPorts) Subscribe(string, int) string                 { return p.sub }
 func (*silentPorts) Refresh(string, string)                         {}

@@ -127,7 +127,7 @@ func (p *Pair) ready(e Event) bool {
 		return true
 	}
 	switch e.(type) {
-	case LinkUp, TimerFired: // what they are for comes with the record
+	case LinkUp, TimerFired, PhotoChanged: // what they are for comes with the record
 		return false
 	}
 	if len(p.waiting) >= waitingLimit {
@@ -185,6 +185,9 @@ func (p *Pair) dispatch(e Event) {
 	case CallChanged:
 		p.flow = e.Flow
 		p.callChanged(e)
+	case PhotoChanged:
+		p.flow = e.Flow
+		p.photoChanged(e.Icon)
 	case Decided:
 		p.flow = e.Flow
 		p.decided(e.Grant)
@@ -331,6 +334,18 @@ func (p *Pair) callChanged(e CallChanged) {
 	next, changes := mapping.CallToPresences(p.peer, p.context(xmpp.JID{}))
 	p.peer = next
 	p.send(changes)
+}
+
+// photoChanged shows the devices again that have the picture at a URI.
+func (p *Pair) photoChanged(icon string) {
+	if p.stale || p.session == SessionOffline || p.watch.Authorisation() != Granted {
+		return
+	}
+	for i := range p.peer {
+		if r := &p.peer[i]; !r.Closed && r.Avatar == icon {
+			p.send(mapping.ResourcesToPresences(p.peer[i:i+1], p.context(xmpp.JID{})))
+		}
+	}
 }
 
 func (p *Pair) removed(d Direction) {

@@ -123,8 +123,10 @@ type Ports interface {
 	Send(flow string, p *xmpp.Presence, written func(error)) error
 	// Caps is the capabilities element of a device of his (XEP-0115), nil for none.
 	Caps(*mapping.Resource) *xmpp.Element
-	// Photo is the hash of the picture at a URI if it is served, else "".
-	Photo(icon string) string
+	// Photo is what a device of his says of his picture (XEP-0153), nil for nothing. It is
+	// only called for presence that goes to her; [PhotoChanged] comes when it would be
+	// another one from now on.
+	Photo(*mapping.Resource) *xmpp.Element
 
 	// Presentity says what is known of him.
 	Presentity() Presentity

@@ -44,6 +44,7 @@ type world struct {
 
 	timer  time.Time // zero: not set
 	who    Presentity
+	photos map[string]string // URI → SHA-1
 	policy map[Direction]Decision
 	subs   int
 	noSubs bool
@@ -78,7 +79,6 @@ func (w *world) add(format string, args ...any) {
 func (w *world) LinkUp() bool                    { return w.link }
 func (w *world) Addresses() (user, con xmpp.JID) { return mira, otto }
 func (w *world) Nick() string                    { return "Otto" }
-func (w *world) Photo(string) string             { return "" }
 func (w *world) Presentity() Presentity          { return w.who }
 func (w *world) Allow(d Direction) Decision      { return w.policy[d] }
 func (w *world) Post(e Event)                    { w.events = append(w.events, e) }
@@ -90,6 +90,10 @@ func (w *world) Refresh(_, id string)            { w.add("sip refresh %s", id) }
 func (w *world) Unsubscribe(_, id string)        { w.add("sip unsubscribe %s", id) }
 func (w *world) Watched(s watcherinfo.Status, e watcherinfo.Event) {
 	w.add("winfo %s %s", s, e)
+}
+
+func (w *world) Photo(r *mapping.Resource) *xmpp.Element {
+	return mapping.PhotoElement(w.photos[r.Avatar], r.Avatar == "" || w.photos[r.Avatar] != "")
 }
 
 func (w *world) Caps(*mapping.Resource) *xmpp.Element { return xmpp.NewElement(xmpp.NSCaps, "c") }
@@ -125,6 +129,9 @@ func stanzaLine(p *xmpp.Presence) string {
 	}
 	if p.Status() != "" {
 		s += " " + p.Status()
+	}
+	if hash := p.Extension(xmpp.NSVCardUpdate, "x").Child(xmpp.NSVCardUpdate, "photo").Text(); hash != "" {
+		s += " photo " + hash[:4]
 	}
 	if p.Error != nil {
 		s += " " + string(p.Error.Condition) + " " + p.ID

@@ -206,13 +206,14 @@ func (s *Server) toHost(st xmpp.Stanza, reply func(xmpp.Stanza)) {
 }
 
 // iqToUser delivers to a connected resource; for a bare JID the server answers
-// itself (RFC 6121 §8.5.2.1.3), here to pings only.
+// itself (RFC 6121 §8.5.2.1.3), here to pings and for the vCard.
 func (s *Server) iqToUser(iq *xmpp.IQ, reply func(xmpp.Stanza)) {
 	s.mu.Lock()
 	a := s.accounts[iq.To.Bare()]
 	var u *User
+	var vcard *xmpp.Element
 	if a != nil {
-		u = a.users[iq.To.Resource()]
+		u, vcard = a.users[iq.To.Resource()], a.vcard
 	}
 	s.mu.Unlock()
 	switch {
@@ -220,6 +221,8 @@ func (s *Server) iqToUser(iq *xmpp.IQ, reply func(xmpp.Stanza)) {
 		u.deliver(iq)
 	case a != nil && iq.To.IsBare() && iq.Type == xmpp.IQGet && iq.Payload.Is(xmpp.NSPing, "ping"):
 		reply(iq.Result(nil))
+	case vcard != nil && iq.To.IsBare() && iq.Type == xmpp.IQGet && iq.Payload.Is(xmpp.NSVCard, "vCard"):
+		reply(iq.Result(vcard))
 	default:
 		bounce(iq, xmpp.ConditionServiceUnavailable, reply)
 	}

@@ -15,6 +15,7 @@ type account struct {
 	roster  map[xmpp.JID]*contact
 	stored  []*xmpp.Message
 	offline Offline
+	vcard   *xmpp.Element // nil: none
 }
 
 // sorted returns the connected resources by name, so that the order of delivery
@@ -70,6 +71,14 @@ func (s *Server) SetOffline(bare string, o Offline) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.account(xmpp.MustJID(bare)).offline = o
+}
+
+// SetVCard stores the vCard (XEP-0054) that the server gives to who asks an account for it;
+// nil takes it away. The caller does not change it any more.
+func (s *Server) SetVCard(bare string, vcard *xmpp.Element) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.account(xmpp.MustJID(bare)).vcard = vcard
 }
 
 // User connects a resource of an account, which is made if need be, sends its
