@@ -84,7 +84,7 @@ func newDaemon(ctx context.Context, cfg *config.Config, log zerolog.Logger, leve
 func (d *daemon) sources(metrics prometheus.Gatherer) console.Sources {
 	return console.Sources{
 		Status: d, Registrations: d, Trunks: d, Outbox: outbox{d.store}, Watchers: watchers{d.store, d.gateway}, Flows: d.journal, Log: d.level, Metrics: metrics,
-		Identities: identities{d.table, identityConfig(d.cfg, d.store).Numbers},
+		Avatars: avatars{d.gateway}, Identities: identities{d.table, identityConfig(d.cfg, d.store).Numbers},
 	}
 }
 
@@ -113,6 +113,12 @@ func gatewayConfig(c *config.Config) (interwork.Config, error) {
 		KeepFor: c.Messages.KeepFor.D(), RefuseOffline: c.Messages.Offline == "refuse", MessageType: interwork.MessageType(c.Messages.Type),
 		Region: string(c.Identity.DefaultRegion), Emergency: c.Identity.Emergency, Drain: c.Messages.Drain.D(), PublicMessages: c.Messages.Public,
 		ConfirmWatchers: c.Presence.Confirm, ContactList: c.Presence.ContactList, SeedContacts: c.Presence.Seed,
+	}
+	out.Avatars = interwork.AvatarConfig{
+		Fetch: c.Presence.Avatars.Fetch, IconBase: string(c.Presence.Avatars.IconBase), MaxBytes: int(c.Presence.Avatars.MaxSize),
+	}
+	for _, h := range c.Presence.Avatars.Hosts {
+		out.Avatars.Hosts = append(out.Avatars.Hosts, string(h))
 	}
 	for _, d := range c.SIP.Domains {
 		out.SIPDomains = append(out.SIPDomains, string(d))

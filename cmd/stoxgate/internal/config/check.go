@@ -24,6 +24,7 @@ func (c *Config) check(ps *problems) {
 	c.checkMedia(ps)
 	c.checkState(ps)
 	c.checkHTTP(ps)
+	c.checkAvatars(ps)
 }
 
 // line returns where key stands, or else the section around it.

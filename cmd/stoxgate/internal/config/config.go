@@ -138,6 +138,16 @@ type Presence struct {
 	Confirm     bool   `yaml:"confirm" default:"false" doc:"XMPP users who want to see a phone that is registered here wait until an operator agrees (POST /api/v1/watchers); the phone sees them by presence.winfo. Otherwise whoever asks is let in, because most phones cannot ask their owner."`
 	ContactList string `yaml:"contact_list" default:"contacts" doc:"User part of the SIP URI under which each phone that is registered here finds all its XMPP contacts as one resource list (RFC 4662), as in sip:contacts@sip.example.org; \"\" for none. An identity with that address comes first."`
 	Seed        bool   `yaml:"seed" default:"false" doc:"Offer the phones of the identity table to users of the table who add the gateway to their contacts: into the roster where the server grants it (XEP-0356), else as a suggestion (XEP-0144)."`
+
+	Avatars Avatars `yaml:"avatars" doc:"Pictures of people, both ways."`
+}
+
+// Avatars describes how pictures cross.
+type Avatars struct {
+	Fetch    bool       `yaml:"fetch" default:"true" doc:"Let Jabber users see the pictures that SIP users name in their presence documents (CIPID icon, RFC 4482). Stoxgate fetches them itself, only while somebody sees the SIP user: by https, from public addresses, without cookies or proxy, over at most 3 redirects to the like. PNG, JPEG, GIF and WebP cross."`
+	Hosts    []IconHost `yaml:"hosts" example:"[pbx.example.org, \"10.0.0.5:8080\"]" doc:"Hosts of yours whose pictures are also fetched when they have a private address, and by http; with a port, at that port only. Whoever may publish presence can make stoxgate send a GET there."`
+	MaxSize  Size       `yaml:"max_size" default:"128KiB" min:"1KiB" max:"4MiB" doc:"Largest picture, in either direction. What does not fit into a stanza of xmpp.max_stanza does not cross, whatever stands here."`
+	IconBase IconBase   `yaml:"icon_base" example:"https://gw.example.org/avatars/" doc:"URL under which SIP users reach /avatars/ of http.listen, by way of a web server as a rule: their presence documents then name the picture of a Jabber user as this and the SHA-1 of the picture. It takes no token, for the hash is the permission: only hashes of documents are served, as long as somebody may see her. Default: no pictures for SIP users."`
 }
 
 // Identity describes addresses and numbers.

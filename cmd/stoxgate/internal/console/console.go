@@ -6,9 +6,10 @@
 //
 //   - One table of routes ([Server.routes]) makes the mux and the OpenAPI
 //     description, so they cannot drift.
-//   - Everything but /healthz needs the token, unless there is none; then the
-//     console only opens a loopback listener, and only answers requests whose
-//     Host is this machine, so that a web page cannot reach it by DNS rebinding.
+//   - Everything but /healthz, and pictures, whose hash is the permission, needs
+//     the token, unless there is none; then the console only opens a loopback
+//     listener, and only answers requests whose Host is this machine, so that a
+//     web page cannot reach it by DNS rebinding.
 //     A token may be shown as Bearer, or as the password of HTTP Basic because
 //     that is what a browser can do for a page and everything on it.
 //   - Requests that change something are refused when they come from another

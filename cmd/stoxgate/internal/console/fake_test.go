@@ -47,7 +47,7 @@ func (g *gateway) sources() Sources {
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "stoxgate_test_total", Help: "A counter."})
 	registry.MustRegister(counter)
 	return Sources{
-		Status: g, Identities: g, Registrations: g, Trunks: g, Outbox: g, Watchers: g, Flows: g.journal, Log: g, Metrics: registry,
+		Status: g, Identities: g, Registrations: g, Trunks: g, Outbox: g, Watchers: g, Avatars: g, Flows: g.journal, Log: g, Metrics: registry,
 	}
 }
 
@@ -264,4 +264,20 @@ func (g *gateway) Decide(_ context.Context, d WatcherDecision) error {
 		return fmt.Errorf("%w: %s", ErrNotFound, d.AOR)
 	}
 	return nil
+}
+
+// The one picture that may be seen, and one that cannot be had now.
+const (
+	pictureHash = "01b87fcd030b72895ff8e88db57ec525450f000d"
+	busyHash    = "f1d2d2f924e986ac86fdf7b36c94bcdf32beec15"
+)
+
+func (g *gateway) Avatar(_ context.Context, hash string) (Avatar, error) {
+	switch hash {
+	case pictureHash:
+		return Avatar{Data: []byte("\x89PNG\r\n\x1a\nrest"), Type: "image/png"}, g.broken
+	case busyHash:
+		return Avatar{}, fmt.Errorf("%w: no link", ErrBusy)
+	}
+	return Avatar{}, ErrNotFound
 }

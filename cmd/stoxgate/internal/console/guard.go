@@ -75,7 +75,7 @@ func limited(next http.Handler) http.Handler {
 func (s *Server) authorized(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.URL.Path == healthPath:
+		case r.URL.Path == healthPath, isAvatar(r.URL.Path):
 		case s.cfg.Token == "":
 			if !loopbackAddress(r.Host) {
 				problem(w, http.StatusMisdirectedRequest, "this console answers to localhost only")

@@ -13,7 +13,7 @@ import (
 // object is a JSON object of the description.
 type object = map[string]any
 
-const securityNote = "Every operation but /healthz needs the token of http.token, unless the console listens on a loopback address and has none."
+const securityNote = "Every operation but /healthz and /avatars/{hash} needs the token of http.token, unless the console listens on a loopback address and has none."
 
 // openAPI makes the OpenAPI 3.1 description of routes.
 func openAPI(routes []route, version string) ([]byte, error) {
@@ -85,7 +85,7 @@ func (d *description) operation(r *route) object {
 		op["requestBody"] = object{"required": true, "content": d.content(r.media, "")}
 	}
 	op["responses"] = d.responses(r)
-	if r.path == healthPath {
+	if r.open {
 		op["security"] = []object{}
 	}
 	return op
@@ -109,12 +109,12 @@ func (d *description) responses(r *route) object {
 	}
 	out := object{strconv.Itoa(status): good}
 	failures := r.errors
-	if r.path != healthPath {
+	if !r.open {
 		failures = append([]int{http.StatusUnauthorized, http.StatusForbidden}, failures...)
 	}
 	for _, code := range failures {
 		content := d.content(problemType, Problem{})
-		if code == http.StatusServiceUnavailable { // of /readyz
+		if code == http.StatusServiceUnavailable && r.answer != nil { // of /readyz
 			content = d.content("application/json", r.answer)
 		}
 		out[strconv.Itoa(code)] = object{"description": http.StatusText(code), "content": content}

@@ -32,6 +32,9 @@ func (s *Server) failed(w http.ResponseWriter, r *http.Request, err error) {
 		problem(w, http.StatusConflict, err.Error())
 	case errors.Is(err, ErrInvalid):
 		problem(w, http.StatusUnprocessableEntity, err.Error())
+	case errors.Is(err, ErrBusy):
+		w.Header().Set("Retry-After", "30")
+		problem(w, http.StatusServiceUnavailable, err.Error())
 	case errors.As(err, &tooLarge):
 		problem(w, http.StatusRequestEntityTooLarge, err.Error())
 	case r.Context().Err() != nil: // nobody is there to read an answer

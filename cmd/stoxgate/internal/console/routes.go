@@ -15,6 +15,7 @@ type route struct {
 	path    string // as http.ServeMux has it
 	handler http.HandlerFunc
 	hidden  bool // of the page, not of the API: not described
+	open    bool // needs no token, see authorized
 
 	id      string // operationId
 	tag     string
@@ -26,7 +27,7 @@ type route struct {
 	status  int    // on success, 200 when 0
 	answer  any    // zero value of what comes back as JSON
 	text    string // media type of the answer instead, for text
-	errors  []int  // besides 401 and 403, which all can have
+	errors  []int  // besides 401 and 403, which all can have that need a token
 }
 
 // parameter is a query parameter or header field.
@@ -56,7 +57,7 @@ func (s *Server) routes() []route {
 	metrics := promhttp.HandlerFor(s.cfg.Sources.Metrics, promhttp.HandlerOpts{})
 	return []route{
 		{
-			method: "GET", path: healthPath, handler: s.health, id: "health", tag: "health", text: "text/plain",
+			method: "GET", path: healthPath, handler: s.health, open: true, id: "health", tag: "health", text: "text/plain",
 			summary: "Whether the program runs. Needs no token.",
 		},
 		{
@@ -131,6 +132,10 @@ func (s *Server) routes() []route {
 		{
 			method: "POST", path: apiPath + "/watchers", handler: s.decideWatcher, id: "decideWatcher", tag: "sip", body: WatcherDecision{}, status: http.StatusNoContent, errors: []int{400, 404, 415, 422},
 			summary: "Grant, refuse or remove a permission. It is carried out a moment later.",
+		},
+		{
+			method: "GET", path: avatarPath + "{hash}", handler: s.getAvatar, open: true, id: "getAvatar", tag: "sip", text: "image/*", errors: []int{404, 503},
+			summary: "The picture of an XMPP user, by the SHA-1 of its bytes in lower-case hexadecimal, as presence documents name it (presence.avatars.icon_base). Needs no token, because the hash is the permission: only hashes that were put into a document for somebody who may see the user are served.",
 		},
 		{
 			method: "GET", path: apiPath + "/outbox", handler: s.getOutbox, id: "getOutbox", tag: "messages", answer: OutboxCounts{},

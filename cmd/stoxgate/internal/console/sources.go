@@ -12,11 +12,12 @@ import (
 )
 
 // Errors that sources return, wrapped with the particulars; the console answers
-// 404, 409 and 422.
+// 404, 409, 422 and 503.
 var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("conflict")
 	ErrInvalid  = errors.New("invalid")
+	ErrBusy     = errors.New("not available now")
 )
 
 // Sources are where the console gets what it shows. All must be set.
@@ -27,6 +28,7 @@ type Sources struct {
 	Trunks        Trunks
 	Outbox        Outbox
 	Watchers      Watchers
+	Avatars       Avatars
 	Flows         Flows
 	Log           LogLevel
 	Metrics       prometheus.Gatherer
