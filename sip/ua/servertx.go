@@ -214,22 +214,23 @@ func (tx *serverTx) expire() {
 	if answered {
 		return
 	}
-	if !begun {
-		// Nothing hangs: the machine has more to do than it can.
-		tx.u.log.Warn().Str("method", string(tx.in.Request.Method)).Str("call_id", sip.CallID(tx.in.Request)).Dur("after", tx.u.cfg.Timers.Answer).Msg("overloaded, a request got no turn in time")
-		_ = tx.in.Respond(sip.Status{Code: 503, RetryAfter: busyPause()})
-		return
+	late := sip.Status{Code: 500, Reason: "Server Internal Error - no answer in time"}
+	log := tx.u.log.Error()
+	what := "handler gave no answer in time"
+	if !begun { // nothing hangs: the machine has more to do than it can
+		late = sip.Status{Code: 503, RetryAfter: busyPause()}
+		log, what = tx.u.log.Warn(), "overloaded, a request got no turn in time"
 	}
-	tx.u.log.Error().Str("method", string(tx.in.Request.Method)).Str("call_id", sip.CallID(tx.in.Request)).Dur("after", tx.u.cfg.Timers.Answer).Msg("handler gave no answer in time")
-	late := func() {
-		if tx.in.Respond(sip.Status{Code: 500, Reason: "Server Internal Error - no answer in time"}) != nil {
+	log.Str("method", string(tx.in.Request.Method)).Str("call_id", sip.CallID(tx.in.Request)).Dur("after", tx.u.cfg.Timers.Answer).Msg(what)
+	answer := func() {
+		if tx.in.Respond(late) != nil {
 			tx.finish(nil) // whatever the reason: it must not stay for ever
 		}
 	}
 	// A peer that does not read must not hold the timers of all others.
 	if !tx.path.reliable() {
-		late()
-	} else if !tx.u.spawn(late) {
+		answer()
+	} else if !tx.u.spawn(answer) {
 		tx.finish(nil)
 	}
 }
