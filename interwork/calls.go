@@ -136,6 +136,9 @@ func (c *calls) open() (err error) {
 	if c.relay, err = relay.New(cfg); err != nil {
 		return fmt.Errorf("interwork: %w", err)
 	}
+	if port := c.relay.ICEPort(); port != 0 {
+		c.g.log.Info().Uint16("port", port).Msg("media of all clients")
+	}
 	return nil
 }
 
@@ -155,7 +158,7 @@ func (c *calls) admit(dir call.Direction, self, user xmpp.JID, uri sip.URI, sid,
 	case len(c.byUser[names[0]]) >= c.cfg.PerUser || source != "" && len(c.byUser[source]) >= c.cfg.PerUser:
 		return nil, cause.Overloaded(errors.New("interwork: too many calls of one user"))
 	}
-	a := &actor{g: c.g, calls: c, dir: dir, flow: c.g.flows.next('c'), self: self, user: user.Bare(), uri: uri, names: names}
+	a := &actor{g: c.g, calls: c, dir: dir, flow: c.g.flows.next('c'), self: self, asked: self, user: user.Bare(), uri: uri, names: names}
 	a.log = c.g.log.With().Str("flow", a.flow).Str("direction", string(dir)).Stringer("jid", a.user).Str("aor", uri.Key()).Logger()
 	a.box = newMailbox(callInbox, &c.wg, c.g.crew.run, func(in call.Input) { a.call.Handle(in) })
 	a.call = call.New(a, &c.settings, dir, self, user)
@@ -301,6 +304,7 @@ func (c *calls) proposed(m *xmpp.Message, jm *jingle.Message) *actor {
 	if refused != nil {
 		return reject(jingle.Reason{Condition: jingle.ReasonBusy, Text: refused.StanzaError().Text}, false)
 	}
+	a.asked = m.To // that he answers from one of his devices does not mean that only that one rings
 	return a
 }
 

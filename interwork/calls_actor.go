@@ -26,6 +26,7 @@ type actor struct {
 	dir   call.Direction
 	flow  string
 	self  xmpp.JID
+	asked xmpp.JID // whom she called: with a resource, one device
 	user  xmpp.JID // bare
 	uri   sip.URI  // his
 	names [2]string

@@ -59,9 +59,11 @@ type ear struct {
 	pts  map[byte]int
 }
 
-func newEar(t *testing.T) *ear {
+func newEar(t *testing.T) *ear { return newEarAt(t, "127.0.0.1") }
+
+func newEarAt(t *testing.T, address string) *ear {
 	t.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(address), 0)))
 	require.NoError(t, err)
 	e := &ear{t: t, conn: conn, pts: map[byte]int{}}
 	done := make(chan struct{})
@@ -155,7 +157,11 @@ func (e *ear) count(pt byte) int {
 }
 
 func (e *ear) sdp(kind string) []byte {
-	return fmt.Appendf(nil, "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP %s\r\na=sendrecv\r\n", e.port(), kind)
+	at := "IP4 127.0.0.1"
+	if a := e.conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr(); a.Is6() {
+		at = "IP6 " + a.String()
+	}
+	return fmt.Appendf(nil, "v=0\r\no=- 1 1 IN %s\r\ns=-\r\nc=IN %s\r\nt=0 0\r\nm=audio %d RTP/AVP %s\r\na=sendrecv\r\n", at, at, e.port(), kind)
 }
 
 // mediaIn finds where a description wants RTP.
@@ -165,8 +171,8 @@ func mediaIn(t *testing.T, sdp []byte) netip.AddrPort {
 	port := 0
 	for line := range strings.Lines(string(sdp)) {
 		line = strings.TrimSpace(line)
-		if a, ok := strings.CutPrefix(line, "c=IN IP4 "); ok {
-			addr = a
+		if f := strings.Fields(line); strings.HasPrefix(line, "c=IN IP") && len(f) == 3 {
+			addr = f[2]
 		}
 		if strings.HasPrefix(line, "m=audio ") {
 			_, err := fmt.Sscanf(line, "m=audio %d", &port)
@@ -378,9 +384,15 @@ var (
 // callPhone starts a registered phone that takes calls.
 func (r *rig) callPhone(name string) *siptest.Phone {
 	r.t.Helper()
+	return r.callPhoneAt(name, "", r.gateway.SIPAddr("udp"))
+}
+
+// callPhoneAt is callPhone with a phone that listens at an address and sends to another.
+func (r *rig) callPhoneAt(name, listen, proxy string) *siptest.Phone {
+	r.t.Helper()
 	r.identity(name, "")
 	cfg := siptest.Config{
-		Proxy: r.gateway.SIPAddr("udp"), AOR: "sip:" + name + "@" + sipDomain,
+		Listen: listen, Proxy: proxy, AOR: "sip:" + name + "@" + sipDomain,
 		Credentials: siptest.Credentials{User: name, Password: password}, PeerTimeout: 3200 * time.Millisecond,
 	}
 	p := siptest.StartPhone(r.t, cfg)

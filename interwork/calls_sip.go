@@ -2,6 +2,7 @@ package interwork
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -19,6 +20,7 @@ import (
 type caller struct {
 	sip.NameAddr
 	trusted bool // by its address or certificate, not by digest
+	peer    netip.Addr
 }
 
 // invite takes INVITE and ACK from the SIP side: it finds out who begins a call, and
@@ -41,7 +43,7 @@ func (c *calls) invite(in *ua.Inbound) {
 	if !ok {
 		return // answered already
 	}
-	c.callers.Store(in.Request, caller{from, in.Auth.Kind == ua.AuthTrusted})
+	c.callers.Store(in.Request, caller{from, in.Auth.Kind == ua.AuthTrusted, in.Source.Addr()})
 	c.layer.Handle(in)
 	select {
 	case <-in.Done(): // refused by the dialogs
@@ -60,13 +62,18 @@ func (c *calls) incoming(l *dialog.Leg) dialog.Handler {
 	if old := l.Replaced(); old != nil {
 		return c.replaces(l, old)
 	}
+	if c.unreachable(l.SDP()) {
+		c.metrics.count(call.SIPToXMPP, "refused")
+		l.Reject(c.otherFamily())
+		return func(dialog.Event) {}
+	}
 	a, refused := c.called(l, from)
 	if refused != nil {
 		c.metrics.count(call.SIPToXMPP, "refused")
 		l.Reject(*refused)
 		return func(dialog.Event) {}
 	}
-	s := &sipLeg{Leg: l, actor: a, lane: from.URI.AOR().String(), refers: true}
+	s := &sipLeg{Leg: l, actor: a, lane: from.URI.AOR().String(), refers: true, peer: from.peer}
 	c.addLeg(s)
 	a.note(s.lane, journal.Gateway, journal.SIP, "INVITE", rawRequest(l.Request()))
 	a.waiting.Store(true)
@@ -185,7 +192,7 @@ func (a *actor) Dial(offer []byte) {
 	a.g.work.Go(func() {
 		hops, refused := a.g.waysTo(a.g.workCtx, a.uri, a.user)
 		if refused == nil {
-			hops = onlyResource(hops, a.self)
+			hops = onlyResource(hops, a.asked)
 		}
 		a.dialAll(a.uri, hops, refused, offer, nil, false)
 	})
@@ -236,7 +243,7 @@ func (a *actor) dialOne(uri sip.URI, h hop, offer []byte, headers []sip.Header, 
 	}
 	ready := make(chan struct{})
 	leg, err := a.calls.layer.Invite(dialog.Outgoing{
-		From: from, To: sip.NameAddr{URI: uri}, RequestURI: h.ruri, Headers: headers, Offer: offer, Target: h.target,
+		From: from, To: sip.NameAddr{URI: uri}, RequestURI: h.ruri, Headers: headers, Offer: a.offerTo(h.ruri, h, offer), Target: h.target,
 		CallID: a.flow + "-" + strconv.FormatUint(a.g.lightSeq.Add(1), 36) + "@" + a.calls.host(),
 		Ring:   a.calls.settings.Deadlines.Ring,
 	}, func(e dialog.Event) {
@@ -267,6 +274,8 @@ type sipLeg struct {
 	offerBody []byte
 	replaced  bool
 	forwards  int
+	// Of a call of his: where it came from.
+	peer netip.Addr
 }
 
 var _ call.Leg = (*sipLeg)(nil)
@@ -284,6 +293,9 @@ func (s *sipLeg) Ring(st sip.Status) {
 func (s *sipLeg) Accept(body []byte) {
 	s.out("200 OK")
 	s.actor.waiting.Store(false)
+	if len(s.SDP()) == 0 { // an offer
+		body = s.actor.calls.facing(s.peer, body)
+	}
 	s.Leg.Accept(body)
 }
 

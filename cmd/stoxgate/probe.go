@@ -42,6 +42,7 @@ func (c probe) all(ctx context.Context) {
 	default:
 		c.xmpp(ctx)
 		c.listeners(ctx)
+		c.media()
 		c.console(ctx)
 	}
 	c.certificate()

@@ -190,6 +190,9 @@ func (c *Call) hisAnswer(body []byte) error {
 	if err := c.used.media.Connect(relay.SIP, 0, r); err != nil {
 		return err
 	}
+	if local, err := c.used.media.Prepare(relay.SIP, 0, relay.Setup{}); err == nil {
+		c.sip.moved(local)
+	}
 	if c.used.ready {
 		return c.formats()
 	}

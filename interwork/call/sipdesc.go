@@ -116,6 +116,16 @@ func (s *sipSide) offer(l relay.Local, codecs []sdp.Codec, d sdp.Direction) []by
 	return desc.Append(nil)
 }
 
+// moved takes over that the relay uses our address of the other family, because his is of
+// that; the gateway offered it to him already.
+func (s *sipSide) moved(l relay.Local) {
+	if s.local == nil || l.RTP.Addr() == s.leg.RTP.Addr() {
+		return
+	}
+	s.leg = l
+	s.local.Connection = sdp.NewConnection(l.RTP.Addr())
+}
+
 // reoffer offers the session again with another direction.
 func (s *sipSide) reoffer(d sdp.Direction) []byte {
 	desc := s.local.Clone()

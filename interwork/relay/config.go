@@ -34,8 +34,12 @@ type Config struct {
 	// Ports is the range for RTP; default 20000–29999. A leg takes an even port and the
 	// next one.
 	Ports PortRange
-	// ICEPort is the one UDP port that all ICE legs share; 0: each takes one of Ports.
+	// ICEPort is the one UDP port that all ICE legs share; one of Ports is not used for
+	// anything else then. 0: see ShareICE.
 	ICEPort uint16
+	// ShareICE takes the first port of Ports that is free for ICEPort; otherwise, without
+	// ICEPort, each ICE leg takes one of Ports.
+	ShareICE bool
 	// Candidates is which remote ICE candidates are used.
 	Candidates Policy
 	// Servers are used to gather server-reflexive and relayed candidates.

@@ -3,6 +3,8 @@ package relay
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -221,6 +223,87 @@ func TestICEv6(t *testing.T) {
 		require.NoError(t, s2.Connect(Side(side), 0, p.remote()))
 	}
 	exchange(t, a, b, 0, 0)
+}
+
+// TestBothFamilies: a leg without ICE is on both addresses with one number until its peer's
+// description tells where the peer is.
+func TestBothFamilies(t *testing.T) {
+	six, err := net.ListenPacket("udp6", "[::1]:0")
+	if err != nil {
+		t.Skipf("this machine has no IPv6 loopback address: %v", err)
+	}
+	_ = six.Close()
+	r := newTestRelay(t, func(c *Config) { c.Addresses = addrs("127.0.0.1", "::1") })
+	s := r.Open("test", nil)
+	a, b := newPhoneAt(t, "[::1]:0"), newPhone(t)
+	for side, p := range []*peer{a, b} {
+		l := mustPrepare(t, s, Side(side))
+		require.True(t, l.RTP.Addr().Is4())
+		require.NoError(t, s.Format(Side(side), 0, codecs(pcmu)))
+		require.NoError(t, s.Connect(Side(side), 0, p.remote()))
+		again := mustPrepare(t, s, Side(side))
+		require.Equal(t, addrOf(p.conn).Addr(), again.RTP.Addr())
+		require.Equal(t, l.RTP.Port(), again.RTP.Port())
+		p.aim(again)
+	}
+	exchange(t, a, b, 0, 0)
+	own, ok := r.Facing(netip.MustParseAddr("2001:db8::1"))
+	require.True(t, ok)
+	require.Equal(t, netip.IPv6Loopback(), own)
+	used, _, _ := r.ports.counts()
+	require.Equal(t, 2, used)
+	s.Close()
+	used, _, _ = r.ports.counts()
+	require.Zero(t, used)
+	single := newTestRelay(t, nil)
+	s = single.Open("test", nil)
+	mustPrepare(t, s, SIP)
+	require.ErrorIs(t, s.Connect(SIP, 0, a.remote()), ErrDescription)
+}
+
+// TestSharedPortOfTheRange: the first free pair becomes the port of ICE and is not given
+// out; a port that somebody has is never shared with him.
+func TestSharedPortOfTheRange(t *testing.T) {
+	ports := testPorts(8)
+	first := newTestRelay(t, func(c *Config) { c.Ports, c.ShareICE = ports, true })
+	require.Equal(t, ports.Min, first.ICEPort())
+	_, _, free := first.ports.counts()
+	require.Equal(t, 3, free)
+	second := newTestRelay(t, func(c *Config) { c.Ports, c.ShareICE = ports, true })
+	require.Equal(t, ports.Min+2, second.ICEPort())
+	_, err := New(Config{Ports: ports, ICEPort: ports.Min})
+	require.Error(t, err)
+	third := newTestRelay(t, func(c *Config) { c.Ports, c.ICEPort = ports, ports.Min+5 })
+	_, _, free = third.ports.counts()
+	require.Equal(t, 3, free)
+	require.Zero(t, newTestRelay(t, nil).ICEPort())
+	// ICE legs take no pair.
+	s := first.Open("test", nil)
+	_, err = s.Prepare(Jingle, 0, Setup{ICE: true, Protection: DTLS})
+	require.NoError(t, err)
+	used, _, _ := first.ports.counts()
+	require.Zero(t, used)
+	s.Close()
+	_, resting, _ := first.ports.counts()
+	require.Zero(t, resting)
+}
+
+// TestLatePacketsAtTheSharedPort: what a client still sends after its call reaches nobody,
+// even when the next call begins at once.
+func TestLatePacketsAtTheSharedPort(t *testing.T) {
+	r := newTestRelay(t, func(c *Config) { c.ShareICE = true })
+	old, _, late, _ := webCall(t, r, true, true)
+	old.Close()
+	s, _, web, phone := webCall(t, r, true, true)
+	before := r.Stats().Dropped
+	for range 20 {
+		late.frame(96, []byte{66})
+	}
+	eventually(t, "late packets are dropped", func() bool { return r.Stats().Dropped >= before+20 })
+	exchange(t, web, phone, 96, 0)
+	st := s.Stats()[Jingle]
+	require.EqualValues(t, 1, st.Received)
+	require.Zero(t, st.Foreign+st.Unauthentic)
 }
 
 func TestAdvertise(t *testing.T) {

@@ -84,7 +84,7 @@ func TestConfig(t *testing.T) {
 		"unspecified":     {Addresses: addrs("0.0.0.0")},
 		"multicast":       {Addresses: addrs("224.0.0.1")},
 		"empty range":     {Ports: PortRange{5000, 5000}},
-		"ICE port inside": {Ports: PortRange{5000, 5010}, ICEPort: 5004},
+		"one pair shared": {Ports: PortRange{5000, 5001}, ShareICE: true},
 	} {
 		_, err := New(c)
 		require.ErrorIs(t, err, ErrConfig, name)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -23,13 +24,23 @@ type restingPort struct {
 }
 
 func newPorts(r PortRange, rest time.Duration) *ports {
-	p := &ports{rest: rest}
-	for n := (int(r.Min) + 1) &^ 1; n+1 <= int(r.Max); n += 2 {
-		p.free = append(p.free, uint16(n))
-	}
+	p := &ports{rest: rest, free: pairs(r)}
 	// Which port is next should not be for everyone to know.
 	rand.Shuffle(len(p.free), func(i, j int) { p.free[i], p.free[j] = p.free[j], p.free[i] })
 	return p
+}
+
+// pairs are the even ports of a range that have a next one in it.
+func pairs(r PortRange) (list []uint16) {
+	for n := (int(r.Min) + 1) &^ 1; n+1 <= int(r.Max); n += 2 {
+		list = append(list, uint16(n))
+	}
+	return list
+}
+
+// without takes the pair of a port out for good. Nothing was given out yet.
+func (p *ports) without(port uint16) {
+	p.free = slices.DeleteFunc(p.free, func(n uint16) bool { return n == port&^1 })
 }
 
 // take gives out a pair by its even port.

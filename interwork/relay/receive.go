@@ -18,7 +18,7 @@ func (t *transport) packet(b []byte, from netip.AddrPort, on *socket, w *writer)
 	}
 	switch first := b[0]; {
 	case first >= 128 && first < 192 && len(b) >= 8:
-		if on != nil && on == t.rtcp || b[1] >= rtcpFirst && b[1] <= rtcpLast {
+		if on != nil && (on == t.rtcp || on == t.spare[1]) || b[1] >= rtcpFirst && b[1] <= rtcpLast {
 			t.receiveRTCP(b, from, on, w)
 			return
 		}
@@ -193,7 +193,7 @@ func (t *transport) receiveRTCP(b []byte, from netip.AddrPort, on *socket, w *wr
 		t.strangers++
 		return
 	}
-	if t.ice == nil && on == t.rtcp {
+	if t.ice == nil && (on == t.rtcp || on == t.spare[1]) {
 		t.rtcpFrom = from
 	}
 	h := rtcpInput{t: t, w: w}

@@ -18,7 +18,7 @@ type Relay struct {
 	c      Config
 	engine *engine
 	ports  *ports
-	shared *mux // of Config.ICEPort
+	shared *mux // of all ICE legs; nil: each has its own
 	net    piontransport.Net
 	tick   *ticker
 
@@ -80,8 +80,8 @@ func (c Config) filled() (Config, error) {
 	if int(c.Ports.Max)-int(c.Ports.Min) < 1 || c.Ports.Min == 0 {
 		return c, fmt.Errorf("%w: ports %d–%d", ErrConfig, c.Ports.Min, c.Ports.Max)
 	}
-	if c.ICEPort != 0 && c.ICEPort >= c.Ports.Min && c.ICEPort <= c.Ports.Max {
-		return c, fmt.Errorf("%w: ICE port %d is one of the range", ErrConfig, c.ICEPort)
+	if c.ShareICE && c.ICEPort == 0 && len(pairs(c.Ports)) < 2 {
+		return c, fmt.Errorf("%w: ports %d–%d are too few to share one for ICE", ErrConfig, c.Ports.Min, c.Ports.Max)
 	}
 	return c, nil
 }
@@ -127,21 +127,71 @@ func New(c Config) (*Relay, error) {
 	if r.engine, err = newEngine(c.Readers); err != nil {
 		return nil, err
 	}
-	if c.ICEPort != 0 {
-		r.shared = newMux()
-		for _, a := range c.Addresses {
-			k, err := r.engine.share(netip.AddrPortFrom(a, c.ICEPort), r.shared)
-			if err != nil {
-				r.engine.close()
-				return nil, err
-			}
-			r.shared.sockets = append(r.shared.sockets, k)
-		}
+	if err := r.openShared(); err != nil {
+		r.engine.close()
+		return nil, err
 	}
 	r.tick = newTicker(&r.wg)
 	r.wg.Add(1)
 	go r.housekeeping()
 	return r, nil
+}
+
+// openShared opens the port that all ICE legs share, if they do.
+func (r *Relay) openShared() (err error) {
+	try := []uint16{r.c.ICEPort}
+	if r.c.ICEPort == 0 {
+		if !r.c.ShareICE {
+			return nil
+		}
+		try = pairs(r.c.Ports)
+		try = try[:min(len(try)-1, bindTries)]
+	}
+	for _, port := range try {
+		if r.shared, err = r.openMux(port, r.engine.share); err == nil {
+			r.ports.without(port)
+			return nil
+		}
+	}
+	return err
+}
+
+// openMux opens a port for ICE on all our addresses.
+func (r *Relay) openMux(port uint16, open func(netip.AddrPort, sink) (*socket, error)) (*mux, error) {
+	m := newMux()
+	for _, a := range r.c.Addresses {
+		k, err := open(netip.AddrPortFrom(a, port), m)
+		if err != nil {
+			for _, k := range m.sockets {
+				k.close()
+			}
+			return nil, err
+		}
+		m.sockets = append(m.sockets, k)
+	}
+	return m, nil
+}
+
+// Facing is the address that a peer at the given one is told, of its family; false: we
+// have addresses of one family only.
+func (r *Relay) Facing(peer netip.Addr) (netip.Addr, bool) {
+	if len(r.c.Addresses) < 2 || !peer.IsValid() {
+		return netip.Addr{}, false
+	}
+	for _, a := range r.c.Addresses {
+		if a.Is4() == peer.Is4() {
+			return r.c.advertised(a), true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// ICEPort is the port that all ICE legs share; 0: they do not.
+func (r *Relay) ICEPort() uint16 {
+	if r.shared == nil {
+		return 0
+	}
+	return r.shared.sockets[0].local.Port()
 }
 
 // Close ends every session and waits for all goroutines.

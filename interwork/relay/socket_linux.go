@@ -160,6 +160,13 @@ func (e *engine) listen(at netip.AddrPort, s sink, i int) (*socket, error) {
 
 // share opens a port with a socket for each reader.
 func (e *engine) share(at netip.AddrPort, s sink) (*socket, error) {
+	// Another program that shares the port as we do would get a part of what comes; this
+	// tells whether there is one.
+	alone, err := bind(at, false)
+	if err != nil {
+		return nil, err
+	}
+	_ = unix.Close(alone)
 	g := &group{}
 	for _, r := range e.readers {
 		k, err := r.make(at, s, true)

@@ -3,6 +3,7 @@ package relay
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -15,7 +16,8 @@ type transport struct {
 
 	port      uint16 // of the range; 0: none
 	rtp, rtcp *socket
-	mux       *mux // with ICE; own, or the relay's
+	spare     [2]*socket // RTP and RTCP on the same ports of our address of the other family
+	mux       *mux       // with ICE; own, or the relay's
 	ice       *iceLeg
 	muxed     bool // RTCP on the port of RTP
 
@@ -83,23 +85,21 @@ func (s *Session) openTransport(side Side, stream int, p Setup) (*transport, err
 	return t, nil
 }
 
-// address is the local address for a leg without ICE.
-func (t *transport) address() netip.Addr {
-	all := t.s.relay.c.Addresses
-	for _, a := range all {
-		if a.Is6() == t.setup.IPv6 {
-			return a
-		}
-	}
-	return all[0]
-}
-
 // bindTries is how many ports are tried when others of the machine sit on some.
 const bindTries = 16
 
-// openPair opens an even port for RTP and the next for RTCP (RFC 3550 §11).
+// openPair opens an even port for RTP and the next for RTCP (RFC 3550 §11), on our
+// address of the family that is preferred and, with the same numbers, on that of the
+// other: the peer's description tells only later where it is.
 func (t *transport) openPair() error {
-	r, a := t.s.relay, t.address()
+	r := t.s.relay
+	own, other := r.c.Addresses[0], netip.Addr{}
+	if len(r.c.Addresses) > 1 {
+		other = r.c.Addresses[1]
+		if other.Is6() == t.setup.IPv6 {
+			own, other = other, own
+		}
+	}
 	var last error
 	for range bindTries {
 		now := time.Now()
@@ -107,21 +107,58 @@ func (t *transport) openPair() error {
 		if err != nil {
 			return err
 		}
-		t.rtp, last = r.engine.listen(netip.AddrPortFrom(a, port), t, t.s.shard)
-		if last == nil {
-			t.rtcp, last = r.engine.listen(netip.AddrPortFrom(a, port+1), t, t.s.shard)
+		if t.rtp, t.rtcp, last = t.listenPair(own, port); last == nil && other.IsValid() {
+			t.spare[0], t.spare[1], last = t.listenPair(other, port)
 		}
 		if last == nil {
 			t.port = port
 			return nil
 		}
-		if t.rtp != nil {
-			t.rtp.close()
-			t.rtp = nil
-		}
+		t.closePairs()
 		r.ports.give(port, now)
 	}
 	return fmt.Errorf("%w: %w", ErrNoPorts, last)
+}
+
+func (t *transport) listenPair(a netip.Addr, port uint16) (rtp, rtcp *socket, err error) {
+	e := t.s.relay.engine
+	if rtp, err = e.listen(netip.AddrPortFrom(a, port), t, t.s.shard); err != nil {
+		return nil, nil, err
+	}
+	if rtcp, err = e.listen(netip.AddrPortFrom(a, port+1), t, t.s.shard); err != nil {
+		rtp.close()
+		return nil, nil, err
+	}
+	return rtp, rtcp, nil
+}
+
+func (t *transport) closePairs() {
+	for _, k := range []*socket{t.rtp, t.rtcp, t.spare[0], t.spare[1]} {
+		if k != nil {
+			k.close()
+		}
+	}
+	t.rtp, t.rtcp, t.spare = nil, nil, [2]*socket{}
+}
+
+// reaches tells whether we have an address of the family of a.
+func (c *Config) reaches(a netip.Addr) bool {
+	return slices.ContainsFunc(c.Addresses, func(own netip.Addr) bool { return own.Is4() == a.Is4() })
+}
+
+// face makes our address of the peer's family the one that is described.
+func (t *transport) face(peer netip.Addr) {
+	if t.spare[0] != nil && peer.IsValid() && peer.Is4() != t.rtp.local.Addr().Is4() {
+		t.rtp, t.rtcp, t.spare = t.spare[0], t.spare[1], [2]*socket{t.rtp, t.rtcp}
+	}
+}
+
+// by is the one of two sockets that reaches the family of a; spare may be nil.
+func by(k, spare *socket, a netip.Addr) *socket {
+	if spare != nil && k.local.Addr().Is4() != a.Is4() {
+		return spare
+	}
+	return k
 }
 
 // openOwnMux opens one port for ICE in every family.
@@ -134,20 +171,10 @@ func (t *transport) openOwnMux() error {
 		if err != nil {
 			return err
 		}
-		m := newMux()
-		for _, a := range r.c.Addresses {
-			var k *socket
-			if k, last = r.engine.listen(netip.AddrPortFrom(a, port), m, t.s.shard); last != nil {
-				break
-			}
-			m.sockets = append(m.sockets, k)
-		}
+		t.mux, last = r.openMux(port, func(at netip.AddrPort, m sink) (*socket, error) { return r.engine.listen(at, m, t.s.shard) })
 		if last == nil {
-			t.port, t.mux = port, m
+			t.port = port
 			return nil
-		}
-		for _, k := range m.sockets {
-			k.close()
 		}
 		r.ports.give(port, now)
 	}
@@ -156,12 +183,7 @@ func (t *transport) openOwnMux() error {
 
 // release closes the sockets; nothing may be sent after it.
 func (t *transport) release(now time.Time) {
-	for _, k := range []*socket{t.rtp, t.rtcp} {
-		if k != nil {
-			k.close()
-		}
-	}
-	t.rtp, t.rtcp = nil, nil
+	t.closePairs()
 	if t.mux != nil && t.mux != t.s.relay.shared {
 		for _, k := range t.mux.sockets {
 			k.close()
@@ -230,6 +252,9 @@ func (t *transport) connect(r Remote, now time.Time) error {
 	if r.RTP.Addr().IsMulticast() || r.RTCP.Addr().IsMulticast() {
 		return fmt.Errorf("%w: multicast address", ErrDescription)
 	}
+	if a := r.RTP.Addr(); t.ice == nil && a.IsValid() && !a.IsUnspecified() && !t.s.relay.c.reaches(a) {
+		return fmt.Errorf("%w: no address of the family of %s here", ErrDescription, a)
+	}
 	protection := t.protection
 	switch prepared := t.setup.Protection; {
 	case r.Plain:
@@ -281,6 +306,7 @@ func (t *transport) direct(r Remote) {
 	if !to.IsValid() || to.Addr().IsUnspecified() || to.Port() == 0 {
 		to = netip.AddrPort{}
 	}
+	t.face(to.Addr())
 	t.src.describe(to)
 	rtcp := r.RTCP
 	if (!rtcp.IsValid() || rtcp.Addr().IsUnspecified()) && to.IsValid() && to.Port() < 65535 {
@@ -348,7 +374,7 @@ func (t *transport) write(w *writer, b []byte) {
 		to = t.dtlsFrom
 	}
 	if to.IsValid() && t.rtp != nil {
-		w.send(t.rtp, b, to)
+		w.send(by(t.rtp, t.spare[0], to.Addr()), b, to)
 	}
 }
 
@@ -383,6 +409,6 @@ func (t *transport) sendRTCP(w *writer, b []byte) {
 		to = netip.AddrPortFrom(media.Addr(), media.Port()+1)
 	}
 	if t.src.signalled.IsValid() {
-		w.send(t.rtcp, b, to)
+		w.send(by(t.rtcp, t.spare[1], to.Addr()), b, to)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -123,6 +124,23 @@ func (o *outgoing) route() error {
 		return fmt.Errorf("%w: no way to a %s: URI", ErrResolve, o.hop.Scheme)
 	}
 	return nil
+}
+
+// Peer is the address that a request to ruri and t would be sent to first; where a name
+// has to be found, that takes until ctx ends at most.
+func (u *UA) Peer(ctx context.Context, ruri sip.URI, t Target) (netip.Addr, error) {
+	if !t.Flow.IsZero() {
+		return t.Flow.Remote.Addr().Unmap(), nil
+	}
+	o := &outgoing{u: u, req: siplib.NewRequest(siplib.INVITE, ruri.Lib()), target: t}
+	if err := o.route(); err != nil {
+		return netip.Addr{}, err
+	}
+	dests, err := u.resolver.Resolve(ctx, o.hop, u.sendable())
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return dests[0].Addr.Addr().Unmap(), nil
 }
 
 // locateAndSend is one request with its failover.

@@ -109,12 +109,33 @@ func (u *UA) hostToward(bound, peer netip.Addr) string {
 // transport: Advertise or our address, and the listening port. user is plain
 // text, "" for none.
 func (u *UA) Contact(user, transport string, peer netip.Addr) sip.URI {
-	a := u.Addr(transport)
+	a := u.addrToward(transport, peer)
 	c := sip.URI{Scheme: "sip", User: sip.EscapeUser(user), Host: u.hostToward(a.Addr(), peer), Port: int(a.Port())}
 	if transport != "udp" {
 		c.Params = sip.Params{{Name: "transport", Value: transport}}
 	}
 	return c
+}
+
+// addrToward is the listening address of a transport that a peer can send to: one of its
+// family, else the first.
+func (u *UA) addrToward(transport string, peer netip.Addr) netip.AddrPort {
+	first := u.Addr(transport)
+	if !peer.IsValid() || first.Addr().Is4() == peer.Is4() {
+		return first
+	}
+	if transport == "udp" {
+		if s := u.socketFor(peer); s != nil {
+			return s.local
+		}
+		return first
+	}
+	for _, l := range u.listeners {
+		if a := addrPort(l.l.Addr()); l.transport == transport && a.Addr().Is4() == peer.Is4() {
+			return a
+		}
+	}
+	return first
 }
 
 // socketFor is the UDP socket to send to peer from: one that is bound to the

@@ -159,23 +159,18 @@ func (c *Config) checkSIP(ps *problems) {
 
 func (c *Config) checkMedia(ps *problems) {
 	m := &c.Media
-	if a, err := netip.ParseAddr(string(m.Address)); err == nil && a.IsUnspecified() {
-		c.fault(ps, "media.address", "give the address that others reach", "%s is no address to send to", a)
-	}
-	if m.Listen != "" {
-		if _, err := netip.ParseAddr(string(m.Listen)); err != nil {
-			c.fault(ps, "media.listen", "give an address of this machine", "%s is no address", m.Listen)
-		}
-	}
-	if m.ICEPort > 0 && m.ICEPort >= m.Ports.First && m.ICEPort <= m.Ports.Last {
-		c.fault(ps, "media.ice_port", "take a port outside of media.ports", "%d is one of media.ports (%s)", m.ICEPort, m.Ports)
+	c.checkAddresses(ps)
+	if first := (m.Ports.First + 1) &^ 1; first+1 > m.Ports.Last {
+		c.fault(ps, "media.ports", "a call needs an even port and the next one", "%s holds no pair of ports", m.Ports)
+	} else if m.ICEPort == ICEPortAuto && first+3 > m.Ports.Last {
+		c.fault(ps, "media.ports", "give more ports, or set media.ice_port", "%s holds one pair of ports, and media.ice_port takes it", m.Ports)
 	}
 	for i, l := range c.SIP.Listen {
 		// A default that nobody chose is no reason to refuse a port.
 		if c.places["media.ports"] > 0 && l.Transport == "udp" && l.Port >= m.Ports.First && l.Port <= m.Ports.Last {
 			c.fault(ps, "media.ports", "", "%s holds the port of sip.listen[%d] (%s)", m.Ports, i, l)
 		}
-		if m.ICEPort > 0 && l.Transport == "udp" && l.Port == m.ICEPort {
+		if m.ICEPort > 0 && l.Transport == "udp" && l.Port == int(m.ICEPort) {
 			c.fault(ps, "media.ice_port", "take another port", "%d is taken by sip.listen[%d] (%s)", m.ICEPort, i, l)
 		}
 	}
@@ -185,6 +180,37 @@ func (c *Config) checkMedia(ps *problems) {
 			c.fault(ps, fmt.Sprintf("media.codecs[%d]", i), "", "%q is given twice", codec)
 		}
 		seen[codec] = true
+	}
+}
+
+// checkAddresses: at most one address of a family can be offered.
+func (c *Config) checkAddresses(ps *problems) {
+	for _, of := range []struct {
+		key  string
+		list []Host
+	}{{"media.address", c.Media.Address}, {"media.listen", c.Media.Listen}} {
+		key, list := of.key, of.list
+		families := map[bool]Host{}
+		for i, h := range list {
+			at := fmt.Sprintf("%s[%d]", key, i)
+			if c.places[at] == 0 { // written without brackets
+				at = key
+			}
+			a, err := netip.ParseAddr(string(h))
+			switch {
+			case err != nil && key == "media.listen":
+				c.fault(ps, at, "give an address of this machine", "%s is no address", h)
+			case err != nil && len(list) > 1:
+				c.fault(ps, at, "name an IPv4 and an IPv6 address, or one name alone", "%s is a name; which family it is of is not known beside others", h)
+			case err != nil:
+			case a.IsUnspecified() && key == "media.address":
+				c.fault(ps, at, "give the address that others reach", "%s is no address to send to", a)
+			case families[a.Unmap().Is4()] != "":
+				c.fault(ps, at, "name one IPv4 and one IPv6 address at most", "%s is of the family of %s", h, families[a.Unmap().Is4()])
+			default:
+				families[a.Unmap().Is4()] = h
+			}
+		}
 	}
 }
 

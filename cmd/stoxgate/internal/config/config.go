@@ -30,6 +30,7 @@ import (
 //	required  "true" when the key has no default; "or other" when it can be given by another key instead
 //	enum      allowed values, separated by |
 //	min, max  bounds, inclusive, in the form of the value
+//	single    "true" when a list of one may be written without brackets
 //	example   value for the annotated example where the default shows nothing
 type Config struct {
 	XMPP     XMPP     `yaml:"xmpp" doc:"The XMPP server that stoxgate attaches to as an external component (XEP-0114)."`
@@ -160,10 +161,10 @@ type Identity struct {
 // Media describes calls: addresses, ports, codecs, bounds.
 type Media struct {
 	Enabled        bool      `yaml:"enabled" default:"true" doc:"Carry calls; otherwise messages and presence only."`
-	Address        Host      `yaml:"address" example:"203.0.113.7" doc:"Address offered to both sides; default: sip.advertise, else the address of the interface."`
-	Listen         Host      `yaml:"listen" example:"10.0.0.7" doc:"Local address of the media ports; default: media.address if this machine has it, else the address of the interface."`
-	Ports          PortRange `yaml:"ports" default:"20000-29999" doc:"UDP ports for media. A call takes a pair of them for its SIP side, and one for XMPP unless ice_port is set."`
-	ICEPort        int       `yaml:"ice_port" default:"0" min:"0" max:"65535" doc:"One UDP port for the media of all XMPP clients, outside of media.ports; 0: a port of media.ports for each call."`
+	Address        []Host    `yaml:"address" single:"true" example:"203.0.113.7" doc:"Address offered to both sides, or a list of one IPv4 and one IPv6 address, such as [203.0.113.7, 2001:db8::7]: clients are offered both then, and phones the one of the family that they use for SIP. Default: sip.advertise, else what the interface has of the families of sip.listen."`
+	Listen         []Host    `yaml:"listen" single:"true" example:"10.0.0.7" doc:"Local address of the media ports, or one of each family: behind NAT media.address is then the public form of the one of its family. Default: media.address if this machine has it, else the address of the interface."`
+	Ports          PortRange `yaml:"ports" default:"20000-29999" doc:"UDP ports for media. A call takes a pair of them for its SIP side, which rests 20 s after it."`
+	ICEPort        ICEPort   `yaml:"ice_port" default:"auto" doc:"The UDP port for the media of all XMPP clients: auto takes the first of media.ports that is free; a number may be one of media.ports or not; off takes a pair of media.ports for each call instead."`
 	TURNFrom       Domain    `yaml:"turn_from" example:"example.org" doc:"XMPP server that is asked for TURN servers and credentials (XEP-0215), for a stoxgate without a public address; default: TURN is not used."`
 	Codecs         []string  `yaml:"codecs" default:"[opus, g722, pcma, pcmu]" enum:"opus|g722|pcma|pcmu" doc:"Codecs in order of preference. One that both sides have is passed through, otherwise stoxgate transcodes."`
 	Encryption     string    `yaml:"encryption" default:"none" enum:"none|sdes|dtls" doc:"What calls to SIP are offered with: plain RTP, SRTP with keys in the signalling, or DTLS-SRTP. Calls from SIP get what they offer. Towards XMPP it is always DTLS-SRTP."`

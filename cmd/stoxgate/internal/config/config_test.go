@@ -71,6 +71,19 @@ func TestProblemsGolden(t *testing.T) {
 	}
 }
 
+// A list of one may stand without brackets.
+func TestMediaAddresses(t *testing.T) {
+	for text, want := range map[string][]Host{
+		"203.0.113.7": {"203.0.113.7"}, "[203.0.113.7]": {"203.0.113.7"}, `["2001:db8::7", 203.0.113.7]`: {"2001:db8::7", "203.0.113.7"},
+	} {
+		assert.Equal(t, want, parse(t, minimal+"media: {address: "+text+"}").Media.Address)
+	}
+	for text, want := range map[string]ICEPort{"auto": ICEPortAuto, "off": ICEPortOff, "0": ICEPortOff, "3478": 3478} {
+		assert.Equal(t, want, parse(t, minimal+"media: {ice_port: "+text+"}").Media.ICEPort)
+	}
+	assert.Equal(t, ICEPortAuto, parse(t, minimal).Media.ICEPort)
+}
+
 func TestDefaults(t *testing.T) {
 	c := parse(t, minimal)
 	assert.Empty(t, c.Warnings)

@@ -223,6 +223,11 @@ func (d *decoder) field(n *yaml.Node, given bool, v reflect.Value, f *field, pat
 		d.scalar(n, v, f, path)
 		return
 	}
+	if f.single && n.Kind == yaml.ScalarNode {
+		v.Set(reflect.MakeSlice(f.typ, 1, 1))
+		d.scalar(n, v.Index(0), f, path)
+		return
+	}
 	if n.Kind != yaml.SequenceNode {
 		hint := "write each as a line that begins with \"- \""
 		if n.Kind == yaml.ScalarNode {

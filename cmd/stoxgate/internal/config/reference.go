@@ -70,6 +70,9 @@ func referenceSection(b *strings.Builder, path, doc string, t reflect.Type) {
 
 func referenceType(f field) string {
 	kind := kindOf(f.typ)
+	if elem, _ := isList(f.typ); f.single {
+		kind = kindOf(elem) + ", or " + kind
+	}
 	if len(f.enum) > 0 {
 		kind = oneOf(f.enum)
 		if _, list := isList(f.typ); list {

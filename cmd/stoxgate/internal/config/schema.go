@@ -13,6 +13,7 @@ type field struct {
 	example  string
 	enum     []string
 	min, max string
+	single   bool   // of a list: one value may stand without brackets
 	required bool   // decoding insists on it
 	instead  string // "or secret_file": a check insists on one of them
 	index    int
@@ -33,6 +34,7 @@ func sectionOf(t reflect.Type) section {
 		out := field{
 			name: name, doc: f.Tag.Get("doc"), def: f.Tag.Get("default"), example: f.Tag.Get("example"),
 			min: f.Tag.Get("min"), max: f.Tag.Get("max"), index: i, typ: f.Type,
+			single: f.Tag.Get("single") == "true",
 		}
 		if r := f.Tag.Get("required"); r == "true" {
 			out.required = true

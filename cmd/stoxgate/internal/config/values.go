@@ -316,6 +316,33 @@ func (r *PortRange) set(text string) error {
 	return nil
 }
 
+// ICEPort is the port that all XMPP clients share, or how it is found.
+type ICEPort int
+
+// ICEPorts that are no number.
+const (
+	ICEPortOff  ICEPort = 0  // each call has its own
+	ICEPortAuto ICEPort = -1 // the first of media.ports that is free
+)
+
+func (*ICEPort) kind() string { return "port, auto or off" }
+
+func (p *ICEPort) set(text string) error {
+	switch text {
+	case "auto":
+		*p = ICEPortAuto
+	case "off", "0":
+		*p = ICEPortOff
+	default:
+		n, err := portNumber(text)
+		if err != nil {
+			return fmt.Errorf("%q is not a port between 1 and 65535, auto or off", text)
+		}
+		*p = ICEPort(n)
+	}
+	return nil
+}
+
 // SIPURI is a next hop.
 type SIPURI struct{ sip.URI }
 

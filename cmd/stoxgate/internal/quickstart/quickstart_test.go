@@ -258,7 +258,7 @@ func TestConfiguration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !c.Media.Enabled || string(c.Media.Address) != address || c.Media.Ports.First != 20000 || c.Media.Ports.Last != 20199 {
+		if !c.Media.Enabled || len(c.Media.Address) != 1 || string(c.Media.Address[0]) != address || c.Media.Ports.First != 20000 || c.Media.Ports.Last != 20199 {
 			t.Errorf("media: %+v", c.Media)
 		}
 	}
