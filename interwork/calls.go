@@ -30,6 +30,8 @@ type CallConfig struct {
 	Max      int           // calls at a time, default 2000
 	PerUser  int           // calls at a time of one XMPP user, and from one SIP address that is not trusted; default 8
 	Answer   time.Duration // how long a client may take to answer a Jingle stanza, default 20 s
+	Keep     time.Duration // how long accounts of calls are kept in the store, default 30 days; negative: none are
+	KeepMost int           // how many of them, default 1,000,000
 	Services xmpp.JID      // XMPP server that is asked for STUN and TURN servers (XEP-0215); zero: none is
 }
 
@@ -102,6 +104,12 @@ func (g *Gateway) buildCalls() error {
 	if cfg.Answer == 0 {
 		cfg.Answer = defaultAnswer
 	}
+	if cfg.Keep == 0 {
+		cfg.Keep = defaultKeep
+	}
+	if cfg.KeepMost == 0 {
+		cfg.KeepMost = defaultKeepMost
+	}
 	c := &calls{
 		g: g, cfg: cfg, settings: cfg.Settings.WithDefaults(), requests: newRequests(), metrics: newCallMetrics(g.cfg.Metrics), linked: make(chan struct{}, 1),
 		bySID: make(map[sessionKey]*actor), byLeg: make(map[*dialog.Leg]*sipLeg), all: make(map[*actor]struct{}),
@@ -158,7 +166,7 @@ func (c *calls) admit(dir call.Direction, self, user xmpp.JID, uri sip.URI, sid,
 	case len(c.byUser[names[0]]) >= c.cfg.PerUser || source != "" && len(c.byUser[source]) >= c.cfg.PerUser:
 		return nil, cause.Overloaded(errors.New("interwork: too many calls of one user"))
 	}
-	a := &actor{g: c.g, calls: c, dir: dir, flow: c.g.flows.next('c'), self: self, asked: self, user: user.Bare(), uri: uri, names: names}
+	a := &actor{g: c.g, calls: c, dir: dir, flow: c.g.flows.next('c'), self: self, asked: self, user: user.Bare(), uri: uri, names: names, started: time.Now()}
 	a.log = c.g.log.With().Str("flow", a.flow).Str("direction", string(dir)).Stringer("jid", a.user).Str("aor", uri.Key()).Logger()
 	a.box = newMailbox(callInbox, &c.wg, c.g.crew.run, func(in call.Input) { a.call.Handle(in) })
 	a.call = call.New(a, &c.settings, dir, self, user)

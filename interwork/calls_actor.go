@@ -33,6 +33,7 @@ type actor struct {
 	keys  []sessionKey // guarded by calls.mu
 	log   zerolog.Logger
 
+	started time.Time
 	waiting atomic.Bool // nobody has taken the call
 	busy    bool        // presence was told
 	timers  [call.Timers]*time.Timer
@@ -173,6 +174,7 @@ func (a *actor) Bridged() {
 	a.waiting.Store(false)
 	a.busy = true
 	a.Note("both talk")
+	a.calls.began(a)
 	a.tellPresence(true)
 }
 

@@ -41,8 +41,9 @@ func (m *callMetrics) count(d call.Direction, result string) {
 	m.ended.WithLabelValues(string(d), result).Inc()
 }
 
-// recorded accounts for a call: in the metrics, in the log and in the journal.
+// recorded accounts for a call: in the store, the metrics, the log and the journal.
 func (c *calls) recorded(a *actor, r call.Record) {
+	c.ended(a, &r)
 	result := string(r.Reason)
 	talked := time.Duration(0)
 	if !r.Bridged.IsZero() {

@@ -170,6 +170,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 		g.shutdown()
 		return err
 	}
+	if err := g.calls.interrupted(ctx); err != nil {
+		g.shutdown()
+		return err
+	}
 	// Before anybody can reach us: a request in a dialog that is not known yet would get
 	// 481, and end it.
 	if err := g.events.restore(ctx); err != nil {
@@ -194,6 +198,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return g.xmpp.Run(gctx) })
 	group.Go(func() error { g.pairs.sweep(gctx); return nil })
 	group.Go(func() error { return g.calls.services(gctx) })
+	group.Go(func() error { return g.calls.prune(gctx) })
 	group.Go(func() error { return g.registrar.Run(gctx) })
 	group.Go(func() error { return g.events.notifier.Run(gctx) })
 	group.Go(func() error { return g.publications.server.Run(gctx) })

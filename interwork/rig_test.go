@@ -39,6 +39,7 @@ type rig struct {
 	journal *journal.Journal
 	gateway *interwork.Gateway
 	table   *identity.Table
+	store   *store.Store
 
 	stop func()
 }
@@ -80,6 +81,7 @@ func (r *rig) start() {
 	require.NoError(r.t, err)
 	r.table, err = identity.New(ctx, identity.Config{Store: st})
 	require.NoError(r.t, err)
+	r.store = st
 	cfg := r.cfg
 	cfg.Store, cfg.Identities = st, r.table
 	r.gateway, err = interwork.New(ctx, cfg)

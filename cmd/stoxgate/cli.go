@@ -16,6 +16,7 @@ type cli struct {
 	Quickstart quickstartCmd `cmd:"" help:"Set up and run a Jabber server, the gateway, accounts and phones on this machine."`
 	Check      checkCmd      `cmd:"" help:"Check the configuration and probe both sides."`
 	Identity   identityCmd   `cmd:"" help:"List and change identities: who is who on both sides."`
+	Calls      callsCmd      `cmd:"" help:"List calls: who spoke with whom, when, and how it sounded."`
 	Translate  translateCmd  `cmd:"" help:"Translate one stanza or one SIP message from standard input."`
 	Trace      traceCmd      `cmd:"" help:"Watch the messages of a running gateway as a ladder."`
 	Config     configCmd     `cmd:"" help:"Print the reference or an example of the configuration file."`

@@ -83,7 +83,7 @@ func newDaemon(ctx context.Context, cfg *config.Config, log zerolog.Logger, leve
 
 func (d *daemon) sources(metrics prometheus.Gatherer) console.Sources {
 	return console.Sources{
-		Status: d, Registrations: d, Trunks: d, Outbox: outbox{d.store}, Watchers: watchers{d.store, d.gateway}, Flows: d.journal, Log: d.level, Metrics: metrics,
+		Status: d, Registrations: d, Trunks: d, Outbox: outbox{d.store}, Watchers: watchers{d.store, d.gateway}, Calls: callAccounts{d.store}, Flows: d.journal, Log: d.level, Metrics: metrics,
 		Avatars: avatars{d.gateway}, Identities: identities{d.table, identityConfig(d.cfg, d.store).Numbers},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -44,6 +45,27 @@ func (noGateway) Entries(context.Context, int64, int) ([]console.OutboxEntry, er
 	return nil, nil
 }
 
+func (noGateway) Calls(_ context.Context, q console.CallQuery, f func(console.Call) error) error {
+	begin := time.Date(2025, 11, 24, 12, 0, 0, 0, time.UTC)
+	for i, who := range []string{"mira@chat.example", "paul@chat.example"} {
+		c := console.Call{
+			Flow: fmt.Sprint("c-", i+1), Direction: "x2s", JID: who, AOR: "sip:otto@sip.example", Started: begin, Answered: begin.Add(time.Second),
+			Talked: begin.Add(time.Second), Ended: begin.Add(62500 * time.Millisecond), Seconds: 61.5, EndedBy: "sip", Reason: "success", Status: 200, Cause: 16,
+			XMPP: console.CallLeg{Codec: "opus", Protection: "dtls", MOS: 4.3}, SIP: console.CallLeg{Codec: "PCMA", Protection: "none", MOS: 4.2},
+		}
+		if i == 1 {
+			c.Talked, c.Answered, c.Seconds, c.Reason, c.EndedBy, c.Status, c.Cause = time.Time{}, time.Time{}, 0, "busy", "sip", 486, 17
+			c.XMPP, c.SIP = console.CallLeg{}, console.CallLeg{}
+		}
+		if (q.Party == "" || q.Party == who) && !c.Started.Before(q.Since) {
+			if err := f(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func startConsole(t *testing.T, address string, j *journal.Journal) *fakeGateway {
 	t.Helper()
 	table, err := identity.New(t.Context(), identity.Config{Numbers: identity.Numbers{Region: "DE"}})
@@ -51,7 +73,7 @@ func startConsole(t *testing.T, address string, j *journal.Journal) *fakeGateway
 	s, err := console.New(console.Config{
 		Listen: address, Token: testToken, Log: zerolog.Nop(), Version: "test",
 		Sources: console.Sources{
-			Status: noGateway{}, Registrations: noGateway{}, Trunks: noGateway{}, Outbox: noGateway{}, Watchers: watchers{}, Flows: j, Log: &logLevel{},
+			Status: noGateway{}, Registrations: noGateway{}, Trunks: noGateway{}, Outbox: noGateway{}, Watchers: watchers{}, Calls: noGateway{}, Flows: j, Log: &logLevel{},
 			Identities: identities{table, identity.Numbers{Region: "DE"}}, Metrics: prometheus.NewRegistry(),
 		},
 	})

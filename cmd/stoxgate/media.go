@@ -20,7 +20,7 @@ import (
 func callConfig(c *config.Config) (interwork.CallConfig, error) {
 	m := &c.Media
 	out := interwork.CallConfig{
-		Disabled: !m.Enabled, Max: m.MaxCalls, PerUser: m.CallsPerUser,
+		Disabled: !m.Enabled, Max: m.MaxCalls, PerUser: m.CallsPerUser, Keep: c.Calls.Keep.D(), KeepMost: c.Calls.Most,
 		Settings: call.Settings{
 			Codecs:    m.Codecs,
 			SIP:       map[string]relay.Protection{"sdes": relay.SDES, "dtls": relay.DTLS}[m.Encryption],
@@ -30,6 +30,9 @@ func callConfig(c *config.Config) (interwork.CallConfig, error) {
 			Ports: relay.PortRange{Min: uint16(m.Ports.First), Max: uint16(m.Ports.Last)}, ICEPort: uint16(max(m.ICEPort, 0)), ShareICE: m.ICEPort == config.ICEPortAuto,
 			MediaTimeout: m.Timeout.D(), ConnectTimeout: m.ConnectTimeout.D(),
 		},
+	}
+	if out.Keep == 0 {
+		out.Keep = -1 // none
 	}
 	if out.Disabled {
 		return out, nil

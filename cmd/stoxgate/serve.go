@@ -83,7 +83,7 @@ func needRestart(running, next *config.Config) (sections []string) {
 	a.Log.Level, a.Trace.Raw = b.Log.Level, b.Trace.Raw
 	for name, pair := range map[string][2]any{
 		"xmpp": {a.XMPP, b.XMPP}, "sip": {a.SIP, b.SIP}, "messages": {a.Messages, b.Messages}, "presence": {a.Presence, b.Presence}, "identity": {a.Identity, b.Identity},
-		"media": {a.Media, b.Media}, "state": {a.State, b.State}, "http": {a.HTTP, b.HTTP}, "log": {a.Log, b.Log}, "trace": {a.Trace, b.Trace},
+		"media": {a.Media, b.Media}, "calls": {a.Calls, b.Calls}, "state": {a.State, b.State}, "http": {a.HTTP, b.HTTP}, "log": {a.Log, b.Log}, "trace": {a.Trace, b.Trace},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			sections = append(sections, name)

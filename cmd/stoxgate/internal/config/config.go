@@ -39,6 +39,7 @@ type Config struct {
 	Presence Presence `yaml:"presence" doc:"Who sees whom (RFC 8048). Presence itself needs no configuration."`
 	Identity Identity `yaml:"identity" doc:"Addresses and telephone numbers."`
 	Media    Media    `yaml:"media" doc:"Sound of calls: stoxgate speaks ICE and DTLS-SRTP with XMPP clients and RTP with phones, and carries the one to the other."`
+	Calls    Calls    `yaml:"calls" doc:"Accounts of calls, for stoxgate calls and GET /api/v1/calls: who called whom, when, how it ended, how it sounded."`
 	State    State    `yaml:"state" doc:"Where identities, registrations and undelivered messages are kept."`
 	HTTP     HTTP     `yaml:"http" doc:"Status page, JSON API, metrics and health checks."`
 	Log      Log      `yaml:"log" doc:"Log lines go to standard error."`
@@ -174,6 +175,12 @@ type Media struct {
 	MaxTime        Duration  `yaml:"max_time" default:"24h" min:"1m" max:"168h" doc:"Longest time of a call."`
 	MaxCalls       int       `yaml:"max_calls" default:"2000" min:"1" max:"100000" doc:"Calls at a time; more are refused."`
 	CallsPerUser   int       `yaml:"calls_per_user" default:"8" min:"1" max:"100000" doc:"Calls at a time of one XMPP user, and from one SIP address that is not in sip.trusted."`
+}
+
+// Calls says how long accounts of calls are kept.
+type Calls struct {
+	Keep Duration `yaml:"keep" default:"30d" max:"3650d" doc:"How long after its beginning the account of a call is kept; 0: none is written."`
+	Most int      `yaml:"most" default:"1000000" min:"1" max:"1000000000" doc:"Accounts that are kept; the oldest go first."`
 }
 
 // State says where data is kept.

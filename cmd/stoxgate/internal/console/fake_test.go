@@ -47,7 +47,7 @@ func (g *gateway) sources() Sources {
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "stoxgate_test_total", Help: "A counter."})
 	registry.MustRegister(counter)
 	return Sources{
-		Status: g, Identities: g, Registrations: g, Trunks: g, Outbox: g, Watchers: g, Avatars: g, Flows: g.journal, Log: g, Metrics: registry,
+		Status: g, Identities: g, Registrations: g, Trunks: g, Outbox: g, Watchers: g, Avatars: g, Calls: g, Flows: g.journal, Log: g, Metrics: registry,
 	}
 }
 
@@ -280,4 +280,37 @@ func (g *gateway) Avatar(_ context.Context, hash string) (Avatar, error) {
 		return Avatar{}, fmt.Errorf("%w: no link", ErrBusy)
 	}
 	return Avatar{}, ErrNotFound
+}
+
+// Calls are three, one a minute; the last is up.
+func (g *gateway) Calls(_ context.Context, q CallQuery, f func(Call) error) error {
+	var started time.Time
+	var flow string
+	if q.After != "" {
+		var err error
+		if started, flow, err = ParsePosition(q.After); err != nil {
+			return err
+		}
+	}
+	for i := 3; i > 0; i-- {
+		c := Call{
+			Flow: fmt.Sprint("c-", i), Direction: "x2s", JID: "mira@chat.example", AOR: "sip:otto@sip.example.org", Started: noon.Add(time.Duration(i) * time.Minute),
+			Answered: noon.Add(time.Duration(i) * time.Minute), Text: "=1+1",
+			XMPP: CallLeg{Codec: "opus", Protection: "dtls", Received: 50, Sent: 49, JitterMS: 1.5, MOS: 4.3},
+		}
+		if i < 3 {
+			c.Ended, c.Seconds, c.EndedBy, c.Reason, c.Status, c.Cause = c.Started.Add(time.Second), 1, "sip", "success", 200, 16
+		}
+		behind := q.After == "" || c.Started.Before(started) || c.Started.Equal(started) && c.Flow < flow
+		if !behind || c.Started.Before(q.Since) || !q.Until.IsZero() && !c.Started.Before(q.Until) || q.Party != "" && q.Party != c.JID {
+			continue
+		}
+		if err := f(c); err != nil {
+			return err
+		}
+		if q.Limit--; q.Limit == 0 {
+			break
+		}
+	}
+	return g.broken
 }

@@ -43,6 +43,7 @@ func openAPI(routes []route, version string) ([]byte, error) {
 			{"name": "identities", "description": "Who is who."},
 			{"name": "sip", "description": "Phones and trunks."},
 			{"name": "messages", "description": "Messages under way."},
+			{"name": "calls", "description": "Accounts of calls."},
 			{"name": "journal", "description": "What went over both wires."},
 		},
 		"security": []object{{"bearer": []string{}}, {"basic": []string{}}},
@@ -103,7 +104,11 @@ func (d *description) responses(r *route) object {
 	good := object{"description": http.StatusText(status)}
 	switch {
 	case r.answer != nil:
-		good["content"] = d.content("application/json", r.answer)
+		content := d.content("application/json", r.answer)
+		if r.text != "" {
+			content[r.text] = object{"schema": d.schema(reflect.TypeFor[string](), "")}
+		}
+		good["content"] = content
 	case r.text != "":
 		good["content"] = d.content(r.text, "")
 	}

@@ -99,6 +99,8 @@ func TestAnswersMatchTheirSchemas(t *testing.T) {
 		{"GET", "/api/v1/trunks", "", "/api/v1/trunks"},
 		{"GET", "/api/v1/outbox", "", "/api/v1/outbox"},
 		{"GET", "/api/v1/outbox/entries", "", "/api/v1/outbox/entries"},
+		{"GET", "/api/v1/calls", "", "/api/v1/calls"},
+		{"GET", "/api/v1/calls?since=yesterday", "", "/api/v1/calls"},
 		{"GET", "/api/v1/flows", "", "/api/v1/flows"},
 		{"GET", "/api/v1/flows/m-1", "", "/api/v1/flows/{id}"},
 		{"GET", "/api/v1/flows/m-0", "", "/api/v1/flows/{id}"},

@@ -26,7 +26,7 @@ type route struct {
 	media   string // media type of the body instead, for text
 	status  int    // on success, 200 when 0
 	answer  any    // zero value of what comes back as JSON
-	text    string // media type of the answer instead, for text
+	text    string // media type of the answer instead, for text; with answer, another form of it
 	errors  []int  // besides 401 and 403, which all can have that need a token
 }
 
@@ -145,6 +145,10 @@ func (s *Server) routes() []route {
 			method: "GET", path: apiPath + "/outbox/entries", handler: s.listOutbox, id: "listOutbox", tag: "messages", answer: []OutboxEntry{}, errors: []int{400},
 			query:   []parameter{{"after", "number after which the list begins", "integer"}, limitQuery},
 			summary: "Messages that are not delivered yet, without their bodies.",
+		},
+		{
+			method: "GET", path: callsPath, handler: s.listCalls, id: "listCalls", tag: "calls", query: callsQuery, answer: CallPage{}, text: mediaCSV, errors: []int{400, 422},
+			summary: "Accounts of calls, the latest first, as JSON page by page or as CSV.",
 		},
 		{
 			method: "GET", path: apiPath + "/flows", handler: s.listFlows, id: "listFlows", tag: "journal", answer: []journal.FlowInfo{}, errors: []int{400},

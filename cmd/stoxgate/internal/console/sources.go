@@ -29,6 +29,7 @@ type Sources struct {
 	Outbox        Outbox
 	Watchers      Watchers
 	Avatars       Avatars
+	Calls         Calls
 	Flows         Flows
 	Log           LogLevel
 	Metrics       prometheus.Gatherer
