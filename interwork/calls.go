@@ -46,6 +46,8 @@ const (
 	callTombstone = 32 * time.Second
 	// callLeave is how long the last messages of a call have at shutdown.
 	callLeave = 2 * time.Second
+	// callRest is how long dialogs have that no call waits for any more.
+	callRest = 200 * time.Millisecond
 )
 
 // calls ties the two wires and the relay to the actors of calls: it finds the call that
@@ -448,8 +450,8 @@ func (c *calls) linkUp() {
 	}
 }
 
-// end drops the calls that have not ended by themselves, and waits a moment for the last
-// messages to go.
+// end ends the calls that have not ended by themselves, on both sides and with a reason, and
+// waits a moment for the last messages to go. Dialogs that are left then are given up.
 func (c *calls) end() {
 	if c == nil {
 		return
@@ -466,17 +468,26 @@ func (c *calls) end() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callLeave)
 	defer cancel()
-	if err := c.layer.Close(ctx); err != nil {
-		c.g.log.Warn().Err(err).Msg("calls given up")
-	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for c.count() > 0 && ctx.Err() == nil {
 		<-tick.C
 	}
+	// Only now: closing a dialog gives no reason.
+	rest, cancelRest := context.WithTimeout(context.Background(), callRest)
+	defer cancelRest()
+	if err := c.layer.Close(rest); err != nil {
+		c.g.log.Warn().Err(err).Int("calls", c.count()).Msg("the SIP side did not answer the end of calls in time")
+	}
+	for c.count() > 0 && rest.Err() == nil {
+		<-tick.C
+	}
 }
 
 func (c *calls) count() int {
+	if c == nil {
+		return 0
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.all)

@@ -142,6 +142,8 @@ func (a *actor) Send(m *xmpp.Message) {
 		if j.Reason != nil {
 			what += " " + string(j.Reason.Condition)
 		}
+	} else if m.Extension(xmpp.NSReceipts, "received") != nil {
+		what += " received (receipt)"
 	}
 	a.note(journal.Gateway, a.user.String(), journal.XMPP, what, rawStanza(m))
 	if err := a.calls.last(m); err != nil {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/stoxgate/stoxgate/interwork/call"
 	"github.com/stoxgate/stoxgate/interwork/cause"
@@ -265,11 +266,12 @@ func (a *actor) dialOne(uri sip.URI, h hop, offer []byte, headers []sip.Header, 
 // sipLeg is a dialog as its call sees it.
 type sipLeg struct {
 	*dialog.Leg
-	actor   *actor
-	lane    string
-	again   func() bool // tries another flow to the same device
-	referID uint32      // of the REFER under way
-	refers  bool        // its device may ask for a transfer, or forward to a number
+	actor    *actor
+	answered atomic.Bool // its INVITE has a 2xx
+	lane     string
+	again    func() bool // tries another flow to the same device
+	referID  uint32      // of the REFER under way
+	refers   bool        // its device may ask for a transfer, or forward to a number
 	// Of a call of ours: what was offered, whether it is a transfer, how often it was forwarded.
 	offerBody []byte
 	replaced  bool
@@ -296,6 +298,7 @@ func (s *sipLeg) Accept(body []byte) {
 	if len(s.SDP()) == 0 { // an offer
 		body = s.actor.calls.facing(s.peer, body)
 	}
+	s.answered.Store(true)
 	s.Leg.Accept(body)
 }
 
@@ -309,11 +312,14 @@ func (s *sipLeg) Reject(st sip.Status) {
 // End implements call.Leg.
 func (s *sipLeg) End(reasons ...sip.Reason) {
 	s.actor.waiting.Store(false) // before he knows it: he may call back at once
-	what := "end"
-	for _, r := range reasons {
-		what += " (" + r.String() + ")"
+	what := "480 " + sip.Text(480)
+	switch {
+	case s.answered.Load():
+		what = "BYE"
+	case s.Outgoing():
+		what = "CANCEL"
 	}
-	s.out(what)
+	s.out(what + reasonsText(reasons))
 	s.Leg.End(reasons...)
 }
 
@@ -344,6 +350,14 @@ func (s *sipLeg) AnswerRefer(st sip.Status) {
 // Progress implements call.Leg.
 func (s *sipLeg) Progress(st sip.Status) { s.NotifyRefer(s.referID, st) }
 
+// reasonsText is what Reason header fields say, in short (RFC 3326 §2).
+func reasonsText(list []sip.Reason) (text string) {
+	for _, r := range list {
+		text += " (" + r.Protocol + " " + strconv.Itoa(r.Cause) + ")"
+	}
+	return text
+}
+
 func statusText(s sip.Status) string { return strconv.Itoa(s.Code) + " " + s.Phrase() }
 
 // handle turns the events of a dialog into inputs of its call.
@@ -354,6 +368,7 @@ func (s *sipLeg) handle(e dialog.Event) {
 		s.in(strconv.Itoa(e.Status))
 		a.post(call.LegRang{Leg: s, Code: e.Status, Body: e.SDP})
 	case dialog.Answered:
+		s.answered.Store(true)
 		s.in("200 OK")
 		a.waiting.Store(false)
 		a.post(call.LegAnswered{Leg: s, Body: e.SDP})
@@ -390,13 +405,14 @@ func (s *sipLeg) handle(e dialog.Event) {
 	case dialog.Notified:
 		a.post(call.LegNotified{Leg: s, Status: e.Status})
 	case dialog.Ended:
-		what := "ended"
-		if e.ByPeer {
-			what = "BYE or CANCEL"
-		} else if e.Cause != nil {
-			what += ": " + e.Cause.Error()
+		switch {
+		case e.ByPeer && errors.Is(e.Cause, dialog.ErrCancelled):
+			s.in("CANCEL" + reasonsText(e.Reasons))
+		case e.ByPeer:
+			s.in("BYE" + reasonsText(e.Reasons))
+		case e.Cause != nil:
+			a.Note("dialog given up: " + e.Cause.Error())
 		}
-		s.in(what)
 		a.calls.dropLeg(s)
 		a.post(call.LegEnded{Leg: s, Reasons: e.Reasons, ByPeer: e.ByPeer, Expired: errors.Is(e.Cause, dialog.ErrExpired)})
 	case dialog.Withdrawn:

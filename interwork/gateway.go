@@ -236,7 +236,13 @@ func (g *Gateway) drain() {
 	for g.metrics.underWay.Load() > 0 {
 		select {
 		case <-deadline.C:
-			g.log.Warn().Int64("under_way", g.metrics.underWay.Load()).Msg("not everything ended in time, the outbox keeps it")
+			calls := int64(g.calls.count())
+			if rest := g.metrics.underWay.Load() - calls; rest > 0 {
+				g.log.Warn().Int64("messages", rest).Msg("not delivered in time, the outbox keeps them")
+			}
+			if calls > 0 {
+				g.log.Info().Int64("calls", calls).Msg("calls that are still up are ended")
+			}
 			return
 		case <-tick.C:
 		}
