@@ -188,7 +188,7 @@ func defaultAddresses(c *config.Config) (list []netip.Addr) {
 	return list
 }
 
-// outside are addresses that lead out of most networks (RFC 5737, RFC 3849).
+// outside are addresses that lead out of most networks: those kept for documentation.
 var outside = map[bool]string{false: "192.0.2.1", true: "2001:db8::1"}
 
 // interfaceAddress is where media of a family are received: where SIP is, when that is one
