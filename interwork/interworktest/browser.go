@@ -120,6 +120,9 @@ type WebClientOptions struct {
 	Silent   bool     // does not tell callers that it rings
 	Codecs   []string // such as "opus" or "PCMA"; default all of the browser's
 	Tone     float64  // of its microphone, in hertz; default 440
+	// Relayed makes its media go by a TURN server alone; of its peers it sees only what is
+	// behind one too.
+	Relayed *Coturn
 }
 
 // WebClient is a Jabber client in a page. What happens is in its feeds.
@@ -212,8 +215,14 @@ func (b *Browser) Client(t TB, o WebClientOptions) *WebClient {
 		}
 		return nil
 	})
+	var turn map[string]string
+	if c := o.Relayed; c != nil {
+		username, password := c.credentials()
+		turn = map[string]string{"urls": fmt.Sprintf("turn:127.0.0.1:%d?transport=udp", c.Port()), "username": username, "credential": password}
+	}
 	w.do(&w.jid, "login", map[string]any{
-		"jid": o.Name + "@" + o.Server.Options().Domain, "password": o.Password, "resource": o.Resource,
+		"turn": turn,
+		"jid":  o.Name + "@" + o.Server.Options().Domain, "password": o.Password, "resource": o.Resource,
 		"url": o.Server.WebSocketURL(), "jmi": o.JMI, "ring": !o.Silent, "codecs": o.Codecs, "tone": o.Tone,
 	})
 	return w

@@ -35,6 +35,7 @@ type ServerOptions struct {
 	Secret    string    // of the component; default DefaultSecret
 	Accounts  []Account // default mira and jonas
 	WebSocket bool      // clients may come by RFC 7395 too: for browsers, of Prosody only
+	TURN      *Coturn   // the server gives out credentials for it (XEP-0215), to its users and to the component; Prosody only
 	Extra     string    // lines added to the global part of the server's configuration
 	// Privilege is what the component may do to accounts (XEP-0356), as mod_privilege of
 	// prosody-modules wants it: `roster = "both"`. Of Prosody only.
