@@ -162,14 +162,15 @@ func (o *outgoing) locateAndSend(ctx context.Context) (*sip.Response, error) {
 		if o.target.TLSName != "" {
 			d.Name = o.target.TLSName
 		}
-		res, err = o.sendTo(ctx, d, o.patience(ctx, i == len(dests)-1))
+		last := i == len(dests)-1
+		res, err = o.sendTo(ctx, d, o.patience(ctx, last), !last)
 		switch {
 		case err == nil && res.StatusCode == 503:
 			after, _ := sip.ParseRetryAfter(sip.Value(res, "Retry-After"))
 			o.u.resolver.Block(d, after)
 		case err == nil:
 			return res, nil
-		case ctx.Err() != nil || errors.Is(err, ErrRequest) || errors.Is(err, ErrClosed):
+		case ctx.Err() != nil || errors.Is(err, ErrRequest) || o.u.closing():
 			return nil, err
 		default:
 			o.u.resolver.Block(d, 0)
@@ -193,10 +194,10 @@ func (o *outgoing) patience(ctx context.Context, last bool) time.Duration {
 }
 
 // sendTo sends to one address. A long request goes by TCP, and by UDP after all
-// when nobody listens on TCP there.
-func (o *outgoing) sendTo(ctx context.Context, d Dest, limit time.Duration) (*sip.Response, error) {
+// when nobody listens on TCP there. another tells that there is another address to try.
+func (o *outgoing) sendTo(ctx context.Context, d Dest, limit time.Duration, another bool) (*sip.Response, error) {
 	if d.Transport != "udp" {
-		return o.sendStream(ctx, d, limit)
+		return o.sendStream(ctx, d, limit, another)
 	}
 	sock := o.u.socketFor(d.Addr.Addr())
 	if sock == nil {
@@ -210,7 +211,7 @@ func (o *outgoing) sendTo(ctx context.Context, d Dest, limit time.Duration) (*si
 	if len(wire) > tcpAbove {
 		tcp := Dest{Transport: "tcp", Addr: d.Addr, Name: d.Name}
 		if !o.u.resolver.Blocked(tcp) {
-			res, err := o.sendStream(ctx, tcp, limit)
+			res, err := o.sendStream(ctx, tcp, limit, another)
 			if err == nil || !refused(err) {
 				return res, err
 			}
@@ -222,9 +223,9 @@ func (o *outgoing) sendTo(ctx context.Context, d Dest, limit time.Duration) (*si
 
 // sendStream sends over a connection. One that was open already may have been
 // closed by the peer without our knowing; then a new one is tried once.
-func (o *outgoing) sendStream(ctx context.Context, d Dest, limit time.Duration) (*sip.Response, error) {
+func (o *outgoing) sendStream(ctx context.Context, d Dest, limit time.Duration, another bool) (*sip.Response, error) {
 	for {
-		s, fresh, err := o.u.connect(ctx, d)
+		s, fresh, err := o.u.connectSoon(ctx, d, another)
 		if err != nil {
 			return nil, err
 		}

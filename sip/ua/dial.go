@@ -52,6 +52,17 @@ func (u *UA) connect(ctx context.Context, d Dest) (s *stream, fresh bool, err er
 	}
 }
 
+// connectSoon is connect for one who has another address to try: after 2*T1 it does not wait
+// any more (RFC 8305 §5 would try both). The attempt goes on for those who come later.
+func (u *UA) connectSoon(ctx context.Context, d Dest, another bool) (s *stream, fresh bool, err error) {
+	if another {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 2*u.cfg.Timers.T1)
+		defer cancel()
+	}
+	return u.connect(ctx, d)
+}
+
 // streamKey names the connection to d: over TLS it is one for each domain, for the
 // certificate was checked for that one only.
 func (d Dest) streamKey() streamKey {

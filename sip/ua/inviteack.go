@@ -68,7 +68,8 @@ func (u *UA) Ack(ctx context.Context, req *sip.Request, t Target) error {
 	if err != nil {
 		return err
 	}
-	for _, d := range dests[:min(len(dests), maxTargets)] {
+	dests = dests[:min(len(dests), maxTargets)]
+	for i, d := range dests {
 		if t.TLSName != "" {
 			d.Name = t.TLSName
 		}
@@ -80,7 +81,7 @@ func (u *UA) Ack(ctx context.Context, req *sip.Request, t Target) error {
 			}
 		} else {
 			var s *stream
-			if s, _, err = u.connect(ctx, d); err != nil {
+			if s, _, err = u.connectSoon(ctx, d, i < len(dests)-1); err != nil {
 				continue
 			}
 			p = path{stream: s, remote: s.remote}

@@ -192,8 +192,11 @@ func (x *InviteTransaction) start(p path, d Dest, short bool) error {
 }
 
 func (x *InviteTransaction) connect(d Dest) error {
+	x.mu.Lock()
+	another := len(x.dests) > 0
+	x.mu.Unlock()
 	for {
-		s, fresh, err := x.u.connect(x.u.ctx, d)
+		s, fresh, err := x.u.connectSoon(x.u.ctx, d, another)
 		if err != nil {
 			return err
 		}
@@ -409,7 +412,13 @@ func (x *InviteTransaction) refused(a *inviteAttempt, res *sip.Response) {
 	if !x.cancel {
 		switch code := res.StatusCode; {
 		case (code == 401 || code == 407) && x.o.challenged(res):
-			if err := x.begin(a.path, a.dest, false, false); err != nil {
+			switch err := x.begin(a.path, a.dest, false, false); {
+			case err == nil:
+			case errors.Is(err, ErrTransport) && a.dest != (Dest{}):
+				// Some close the connection behind a refusal.
+				x.dests, x.lastErr = append([]Dest{a.dest}, x.dests...), err
+				x.goOn()
+			default:
 				x.finish(nil, err)
 			}
 			return
