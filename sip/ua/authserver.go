@@ -191,7 +191,8 @@ func (in *Inbound) digestURIFits(text string) bool {
 // digestRight checks the response in constant time, for unknown users too.
 func (in *Inbound) digestRight(c *digest.Credentials, realm string) bool {
 	alg := algorithmOf(c.Algorithm)
-	if alg == "" || c.QOP != "" && c.QOP != "auth" && c.QOP != "auth-int" || c.QOP != "" && (c.Cnonce == "" || c.Nc == 0) {
+	// Only what is offered: an attacker must not choose the weakest (RFC 8760 §2.4).
+	if alg == "" || !slices.Contains(in.u.cfg.Digest, alg) || c.QOP != "" && c.QOP != "auth" && c.QOP != "auth-int" || c.QOP != "" && (c.Cnonce == "" || c.Nc == 0) {
 		return false
 	}
 	ha1, known := in.u.cfg.Auth.HA1(c.Username, realm, alg)

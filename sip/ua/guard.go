@@ -21,6 +21,7 @@ type guard struct {
 	trusted func(addr netip.Addr, transport string, tls *tls.ConnectionState) bool
 	own     func(netip.Addr) bool // this host itself
 	now     func() time.Time
+	max     int // sources
 
 	mu      sync.Mutex
 	sources map[netip.Addr]*source
@@ -42,11 +43,11 @@ type source struct {
 const (
 	trustFor   = time.Minute      // how long an answer of Trusted is believed
 	sweepEvery = 30 * time.Second // forgotten sources are removed
-	maxSources = 1 << 20          // beyond, unknown sources are not admitted
+	maxSources = 1 << 20          // beyond, unknown sources that are not exempt are not admitted
 )
 
 func newGuard(lim Limits, trusted func(netip.Addr, string, *tls.ConnectionState) bool) *guard {
-	return &guard{lim: lim, trusted: trusted, own: netip.Addr.IsLoopback, now: time.Now, sources: map[netip.Addr]*source{}}
+	return &guard{lim: lim, trusted: trusted, own: netip.Addr.IsLoopback, now: time.Now, max: maxSources, sources: map[netip.Addr]*source{}}
 }
 
 func sourceKey(a netip.Addr) netip.Addr {
@@ -64,7 +65,10 @@ func (g *guard) of(a netip.Addr, transport string, now time.Time) *source {
 	s := g.sources[k]
 	if s == nil {
 		g.sweep(now)
-		if len(g.sources) >= maxSources {
+		if len(g.sources) >= g.max {
+			if g.own(a) || g.trusted(a, transport, nil) {
+				return &source{exempt: true} // a flood of forged sources must not keep these away
+			}
 			return nil
 		}
 		s = &source{}

@@ -1,8 +1,10 @@
 package ua
 
 import (
+	"bytes"
 	"fmt"
 	"net"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,4 +104,73 @@ func TestSecondAnswerAfterConnectionLoss(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	require.Equal(t, 200, (&tcpPeer{t: t, c: c}).response().StatusCode)
+}
+
+// A flood of forged sources keeps strangers away, not those whom we know.
+func TestFloodOfSourcesKeepsKnownPeers(t *testing.T) {
+	trusted := netip.MustParseAddr("198.51.100.1")
+	g := newGuard(Limits{SourceRate: 10, SourceBurst: 5}, func(a netip.Addr, _ string, _ *tlsState) bool { return a == trusted })
+	g.max = 2
+	for i, pass := range []bool{true, true, false} {
+		require.Equal(t, pass, g.admit(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), "udp"))
+	}
+	require.True(t, g.admit(trusted, "udp"))
+	require.True(t, g.connect(loopback, "tcp"))
+	g.disconnect(loopback)
+	require.Len(t, g.sources, 2)
+	require.Zero(t, g.conns)
+}
+
+// An algorithm that is not offered is not taken: with MD5 switched off, nobody may come by it.
+func TestDigestAlgorithmMustBeOffered(t *testing.T) {
+	u := authUA(t, func(c *Config) { c.Digest = []string{algSHA256} })
+	f := &phone{t: t, p: newUDPPeer(t), u: u}
+	c := challenges(t, f.send(""))[0]
+	require.Equal(t, 200, f.send(f.credentials(c, "otto", "geheim", 1)).StatusCode)
+	c.Algorithm = algMD5
+	require.Equal(t, 401, f.send(f.credentials(c, "otto", "geheim", 2)).StatusCode)
+}
+
+// The zone of a stranger costs a bounded number of look-ups.
+func TestResolveIsBounded(t *testing.T) {
+	d := newDNSServer(t)
+	for i := range 20 {
+		d.set(t, fmt.Sprintf(`evil.example. 60 IN NAPTR %d 10 "s" "SIP+D2T" "" s%d.evil.example.`, i, i),
+			fmt.Sprintf("s0.evil.example. 60 IN SRV %d 0 5060 missing%d.evil.example.", i, i),
+			fmt.Sprintf("s1.evil.example. 60 IN SRV %d 0 5060 h%d.evil.example.", i, i),
+			fmt.Sprintf("h%d.evil.example. 60 IN A 192.0.2.1", i))
+	}
+	list, err := d.resolver().Resolve(t.Context(), sip.URI{Scheme: "sip", Host: "evil.example"}, everything)
+	require.NoError(t, err)
+	require.Len(t, list, maxTargets)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	asked := 0
+	for _, n := range d.queries {
+		asked += n
+	}
+	require.LessOrEqual(t, asked, 1+maxServices+2*maxRecords+2*maxTargets)
+}
+
+// The ACK of a refusal has our tag in To, which the INVITE has not; a peer without the magic
+// cookie is matched by these fields (RFC 3261 §17.2.3).
+func TestACKWithoutMagicCookie(t *testing.T) {
+	u := startUA(t, nil, handle(sip.INVITE, answerWith(486)))
+	p := newUDPPeer(t)
+	p.invite(u, "INVITE", "1", "old")
+	res := p.response()
+	require.Equal(t, 486, res.StatusCode)
+	ack := raw("ACK", "1", "old", viaUDP(p))
+	p.send(u.Addr("udp"), bytes.Replace(ack, []byte("To: <sip:mira@chat.example>"), []byte("To: <sip:mira@chat.example>;tag="+sip.ToTag(res)), 1))
+	require.Eventually(t, func() bool {
+		for _, s := range u.invites.servers.all() {
+			s.mu.Lock()
+			state := s.state
+			s.mu.Unlock()
+			if state == inviteCompleted {
+				return false
+			}
+		}
+		return true
+	}, patience/10, time.Millisecond)
 }

@@ -223,6 +223,9 @@ func (r *Resolver) naptr(ctx context.Context, host string, sips bool, can Transp
 		if t != "" && can.has(t) && (!sips || t == "tls") {
 			list = append(list, service{t, strings.TrimSuffix(n.Replacement, ".")})
 		}
+		if len(list) == maxServices {
+			break
+		}
 	}
 	return list, nil
 }
@@ -266,6 +269,12 @@ func (r *Resolver) byService(ctx context.Context, host, name string, services []
 	return list, err
 }
 
+// A zone is foreign: it must not cost more look-ups than these.
+const (
+	maxServices = 8              // of NAPTR
+	maxRecords  = 2 * maxTargets // of one SRV name, some of which may lead nowhere
+)
+
 // srv lists the addresses behind one SRV name. found tells that it exists, even
 // if it says that there is no service (target ".", RFC 2782).
 func (r *Resolver) srv(ctx context.Context, s service, name string) (list []Dest, found bool, err error) {
@@ -279,7 +288,11 @@ func (r *Resolver) srv(ctx context.Context, s service, name string) (list []Dest
 			records = append(records, v)
 		}
 	}
-	for _, v := range orderSRV(records) {
+	records = orderSRV(records)
+	for _, v := range records[:min(len(records), maxRecords)] {
+		if len(list) >= maxTargets {
+			break // nobody tries more
+		}
 		target := strings.TrimSuffix(strings.ToLower(v.Target), ".")
 		if target == "" || v.Port == 0 {
 			continue

@@ -97,6 +97,9 @@ func (t *serverTable) accept(p path, req *sip.Request, key txKey, h func(*Inboun
 		tx.merged = merged
 	}
 	if _, fresh := t.tx.put(key, tx); !fresh {
+		if mergeable {
+			t.merged.drop(merged)
+		}
 		return // two copies at the same moment over two sockets
 	}
 	t.u.pending.Add(1)

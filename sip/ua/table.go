@@ -44,7 +44,11 @@ func serverKey(req *sip.Request, m sip.Method) txKey {
 		return hashKey(branch, via.Host, portText(via.Port), string(m))
 	}
 	cseq := req.CSeq()
-	return hashKey("2543", req.Recipient.String(), sip.ToTag(req), sip.FromTag(req), sip.CallID(req), portText(int(cseq.SeqNo)), via.Value(), string(m))
+	to := sip.ToTag(req)
+	if m == sip.INVITE {
+		to = "" // its ACK has our tag, its CANCEL has none
+	}
+	return hashKey("2543", req.Recipient.String(), to, sip.FromTag(req), sip.CallID(req), portText(int(cseq.SeqNo)), via.Value(), string(m))
 }
 
 // portText is a number as a hash part; it allocates nothing.
