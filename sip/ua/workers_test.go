@@ -32,7 +32,7 @@ func TestOrderWithinDialog(t *testing.T) {
 	}
 	u := startUA(t, nil, handle(sip.INFO, h), handle(sip.INVITE, h), handle(sip.BYE, h))
 	for _, transport := range []string{"tcp", "udp"} {
-		send := func([]byte) {}
+		var send func([]byte)
 		via := "SIP/2.0/TCP client.invalid"
 		if transport == "tcp" {
 			send = dialPeer(t, u.Addr("tcp")).send
