@@ -69,8 +69,6 @@ func callGolden(t *testing.T, a *txtar.Archive) *callPair {
 			g.toSIP = value == "x2s"
 		case "author":
 			g.c.Author = jingle.Role(value)
-		case "flags":
-			g.c.KeepRefused = value == "keep-refused"
 		}
 	}
 	want := map[bool]string{true: "jingle offer reason", false: "sdp offered response bye cancel"}[g.toSIP]
@@ -87,7 +85,7 @@ func callGolden(t *testing.T, a *txtar.Archive) *callPair {
 			}
 			g.c.Offer = d
 		case "offered":
-			g.c.Offered = parseJingle(t, f.Data).Contents
+			g.c.Offered = parseJingle(t, f.Data)
 		}
 	}
 	if len(g.input) == 0 {

@@ -20,8 +20,8 @@ func SendersToDirection(s jingle.Senders, author jingle.Role) sdp.Direction {
 	return sdp.DirectionOf(s.Sends(author), s.Sends(author.Other()))
 }
 
-// DirectionToSenders is who sends by the SDP of the party with the role author.
-func DirectionToSenders(d sdp.Direction, author jingle.Role) jingle.Senders {
+// directionToSenders is who sends by the SDP of the party with the role author.
+func directionToSenders(d sdp.Direction, author jingle.Role) jingle.Senders {
 	switch {
 	case d.Sends() && d.Receives():
 		return jingle.SendersBoth

@@ -9,10 +9,10 @@ import (
 	"github.com/stoxgate/stoxgate/sip/sdp"
 )
 
-// DescriptionToMedia translates an RTP application (XEP-0167 and its relatives) to a medium without address,
+// descriptionToMedia translates an RTP application (XEP-0167 and its relatives) to a medium without address,
 // direction and name, written by the party with the role author. The protocol is that of plain RTP or SDES;
-// see Profile. What SDP cannot say is in the loss.
-func DescriptionToMedia(d *jingle.Description, author jingle.Role) (sdp.Media, []string) {
+// see profile. What SDP cannot say is in the loss.
+func descriptionToMedia(d *jingle.Description, author jingle.Role) (sdp.Media, []string) {
 	l := losses{where: d.Media}
 	m := sdp.Media{Kind: strings.ToLower(d.Media), RTCPMux: d.RTCPMux, ExtmapAllowMixed: d.ExtmapAllowMixed, Content: slices.Clone(d.Categories)}
 	for i := range d.PayloadTypes {
@@ -57,13 +57,13 @@ func DescriptionToMedia(d *jingle.Description, author jingle.Role) (sdp.Media, [
 	for _, e := range d.Other {
 		l.add("element " + e.Name.Local)
 	}
-	m.Protocol = Profile(&m)
+	m.Protocol = profile(&m)
 	return m, l.list
 }
 
-// Profile is the protocol of the m= line for what the medium has: DTLS-SRTP with a fingerprint, SRTP with crypto
+// profile is the protocol of the m= line for what the medium has: DTLS-SRTP with a fingerprint, SRTP with crypto
 // keys, plain RTP with neither; with feedback where the medium has any (RFC 3551, RFC 3711, RFC 4585, RFC 5764).
-func Profile(m *sdp.Media) string {
+func profile(m *sdp.Media) string {
 	p := "RTP/AVP"
 	switch {
 	case len(m.Fingerprints) > 0:
@@ -169,10 +169,10 @@ func splitParameters(s string) []jingle.Parameter {
 	return list
 }
 
-// MediaToDescription translates an effective medium (sdp.Description.Effective) of the party with the role author
+// mediaToDescription translates an effective medium (sdp.Description.Effective) of the party with the role author
 // to an RTP application. Every payload type has name and clock rate, since clients ignore those without; codecs
 // without a name are left out. What Jingle cannot say, or what clients fail on, is in the loss.
-func MediaToDescription(m *sdp.Media, author jingle.Role) (*jingle.Description, []string) {
+func mediaToDescription(m *sdp.Media, author jingle.Role) (*jingle.Description, []string) {
 	l := losses{where: m.Kind}
 	d := &jingle.Description{Media: m.Kind, RTCPMux: m.RTCPMux, ExtmapAllowMixed: m.ExtmapAllowMixed, Categories: slices.Clone(m.Content)}
 	for i := range m.Codecs {
@@ -186,7 +186,7 @@ func MediaToDescription(m *sdp.Media, author jingle.Role) (*jingle.Description, 
 	d.Feedback, d.TRRInt = feedbackToJingle(m.Feedback)
 	for _, e := range m.Extensions {
 		d.HeaderExtensions = append(d.HeaderExtensions, jingle.HeaderExtension{
-			ID: e.ID, URI: e.URI, Senders: DirectionToSenders(e.Direction, author), Parameters: splitParameters(e.Attributes),
+			ID: e.ID, URI: e.URI, Senders: directionToSenders(e.Direction, author), Parameters: splitParameters(e.Attributes),
 		})
 	}
 	for _, s := range m.SSRCs {

@@ -132,19 +132,6 @@ func StatusToReason(s sip.Status, rang bool) jingle.Reason {
 	return r
 }
 
-// FailureToReason maps what happened to an INVITE that no final response came to.
-func FailureToReason(f Failure) jingle.Reason {
-	e := FailureToStanzaError(f)
-	r := jingle.Reason{Condition: jingle.ReasonConnectivityError, Text: e.Text}
-	switch f {
-	case FailureTimeout:
-		r.Condition = jingle.ReasonTimeout
-	case FailureResolve:
-		r.Condition = jingle.ReasonGone
-	}
-	return r
-}
-
 // ReasonsToReason maps the Reason values of a BYE to the reason of the session-terminate. None is success. Of
 // several, a SIP failure counts before a cause of Q.850, which says the same for the telephone network.
 func ReasonsToReason(list []sip.Reason) jingle.Reason {

@@ -64,9 +64,6 @@ func TestReasonEdges(t *testing.T) {
 	require.Equal(t, 480, RejectToStatus(&jingle.Reason{Condition: jingle.ReasonExpired}).Code)
 	require.Equal(t, 603, RejectToStatus(&jingle.Reason{Condition: jingle.ReasonDecline}).Code)
 	require.Equal(t, jingle.ReasonSuccess, ReasonsToReason([]sip.Reason{{Protocol: "Q.850"}}).Condition, "a cause without number")
-	require.Equal(t, jingle.Reason{Condition: jingle.ReasonTimeout, Text: "no answer from the SIP side"}, FailureToReason(FailureTimeout))
-	require.Equal(t, jingle.ReasonGone, FailureToReason(FailureResolve).Condition)
-	require.Equal(t, jingle.ReasonConnectivityError, FailureToReason(FailureTransport).Condition)
 
 	tieBreak := xmpp.StanzaError{Condition: xmpp.ConditionConflict, App: xmpp.NewElement(xmpp.NSJingleErrors, "tie-break")}
 	for want, e := range map[int]xmpp.StanzaError{

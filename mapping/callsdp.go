@@ -20,14 +20,11 @@ type CallContext struct {
 	Origin sdp.Origin  // o= line of the SDP that is written
 
 	// Offer is the SDP that the contents answer; nil when they are an offer themselves. It had its contents from
-	// SDPToContents or ContentNames. For ContentsToSDP.
+	// SDPToContents. For ContentsToSDP.
 	Offer *sdp.Description
-	// Offered are the contents that the SDP answers, in their order; nil when it is an offer itself. The SDP had
-	// its media from ContentsToSDP. For SDPToContents.
-	Offered []jingle.Content
-	// KeepRefused answers a refused medium by its content with senders none, instead of leaving it out.
-	// COMPAT: Conversations ends a call whose session-accept lacks a medium. For SDPToContents.
-	KeepRefused bool
+	// Offered is the session-initiate that the SDP answers; nil when it is an offer itself. The SDP had its media
+	// from ContentsToSDP. For SDPToContents.
+	Offered *jingle.Jingle
 }
 
 // ContentsToSDP translates the contents of a session-initiate, session-accept or content-add to a session
@@ -38,7 +35,7 @@ func ContentsToSDP(j *jingle.Jingle, c CallContext) (*sdp.Description, []string,
 	d := &sdp.Description{Origin: c.Origin}
 	slots := map[string]int{} // content name to m= line
 	if c.Offer != nil {
-		for i, name := range ContentNames(c.Offer) {
+		for i, name := range contentNames(c.Offer) {
 			slots[name] = i
 			d.Media = append(d.Media, refusedMedia(&c.Offer.Media[i]))
 		}
@@ -100,7 +97,7 @@ func unusable(c *jingle.Content) string {
 func isCallMedia(kind string) bool { return kind == "audio" || kind == "video" }
 
 func contentToMedia(c *jingle.Content, author jingle.Role) (sdp.Media, []string) {
-	m, lost := DescriptionToMedia(c.Description, author)
+	m, lost := descriptionToMedia(c.Description, author)
 	lost = append(lost, TransportToMedia(c.Transport, &m)...)
 	m.Direction = SendersToDirection(c.Senders, author)
 	if len(c.Other) > 0 {
@@ -188,9 +185,9 @@ func shareAddress(d *sdp.Description, mids []string) {
 	}
 }
 
-// ContentNames are the content names of the media of an offer: the mid where there is one, else the index. A name
+// contentNames are the content names of the media of an offer: the mid where there is one, else the index. A name
 // is a token without white space and belongs to one medium (XEP-0338 §2).
-func ContentNames(d *sdp.Description) []string {
+func contentNames(d *sdp.Description) []string {
 	names := make([]string, len(d.Media))
 	taken := map[string]bool{}
 	for i := range d.Media {
@@ -207,13 +204,14 @@ func ContentNames(d *sdp.Description) []string {
 }
 
 // SDPToContents translates a session description to the contents of a session-initiate or session-accept with
-// their groups. Refused media have no content (but see KeepRefused). What Jingle cannot say is in the loss; the
-// error is ErrNoMedia.
+// their groups. A refused medium has no content, unless it shares the bundle of an accepted one: then its content
+// stays, and nobody sends. COMPAT: Conversations ends a call whose session-accept lacks a medium. What Jingle cannot
+// say is in the loss; the error is ErrNoMedia.
 func SDPToContents(d *sdp.Description, c CallContext) ([]jingle.Content, []jingle.Group, []string, error) {
 	var l losses
 	s := sessionContents{c: c, l: &l, names: make([]string, len(d.Media)), living: countLiving(d)}
 	if c.Offered == nil {
-		s.names = ContentNames(d)
+		s.names = contentNames(d)
 	}
 	for i := range d.Media {
 		s.media(d, i)
@@ -224,8 +222,9 @@ func SDPToContents(d *sdp.Description, c CallContext) ([]jingle.Content, []jingl
 	if !s.any {
 		return nil, nil, l.list, ErrNoMedia
 	}
-	s.finish()
-	return s.list, s.groups(d), l.list, nil
+	groups := s.groups(d)
+	s.keepRefused(groups)
+	return s.list, groups, l.list, nil
 }
 
 func countLiving(d *sdp.Description) (n int) {
@@ -243,7 +242,7 @@ type sessionContents struct {
 	l       *losses
 	names   []string // content of each medium; empty: none
 	list    []jingle.Content
-	refused []int // indices in list
+	refused []*jingle.Content // of those offered
 	living  int
 	any     bool
 }
@@ -253,7 +252,7 @@ func (s *sessionContents) media(d *sdp.Description, i int) {
 	content := jingle.Content{Creator: s.c.Author, Name: s.names[i]}
 	var offered *jingle.Content
 	if s.c.Offered != nil {
-		if offered = answered(s.c.Offered, &m, i); offered == nil {
+		if offered = answered(s.c.Offered.Contents, &m, i); offered == nil {
 			s.l.add("m=" + m.Kind + " was not offered")
 			return
 		}
@@ -262,10 +261,8 @@ func (s *sessionContents) media(d *sdp.Description, i int) {
 	s.names[i] = ""
 	switch {
 	case m.Rejected():
-		if offered != nil && s.c.KeepRefused {
-			content.Senders, content.Description = jingle.SendersNone, offered.Description
-			s.refused = append(s.refused, len(s.list))
-			s.list = append(s.list, content)
+		if offered != nil {
+			s.refused = append(s.refused, offered)
 		}
 		return
 	case !m.IsRTP() || !isCallMedia(m.Kind):
@@ -273,16 +270,19 @@ func (s *sessionContents) media(d *sdp.Description, i int) {
 		return
 	}
 	var lost []string
-	content.Description, lost = MediaToDescription(&m, s.c.Author)
+	content.Description, lost = mediaToDescription(&m, s.c.Author)
 	s.l.join(lost)
 	if len(content.Description.PayloadTypes) == 0 {
 		s.l.add("m=" + m.Kind + " without codecs")
 		return
 	}
+	if e := content.Description.Encryption; e != nil && offered != nil && offered.Description.Encryption != nil {
+		e.Required = offered.Description.Encryption.Required // it is the offer that requires
+	}
 	s.bandwidth(d, content.Description)
 	content.Transport, lost = MediaToTransport(&m)
 	s.l.join(lost)
-	content.Senders = DirectionToSenders(m.Direction, s.c.Author)
+	content.Senders = directionToSenders(m.Direction, s.c.Author)
 	s.names[i], s.any = content.Name, true
 	s.list = append(s.list, content)
 }
@@ -317,12 +317,35 @@ func (s *sessionContents) bandwidth(d *sdp.Description, to *jingle.Description) 
 	}
 }
 
-// finish gives refused contents the transport of the first accepted one, which they would share in a bundle.
-func (s *sessionContents) finish() {
-	i := slices.IndexFunc(s.list, func(c jingle.Content) bool { return c.Transport != nil })
-	for _, r := range s.refused {
-		s.list[r].Transport = s.list[i].Transport
+// keepRefused adds the refused contents of the bundle that the answer has, with the transport that they share.
+func (s *sessionContents) keepRefused(groups []jingle.Group) {
+	bundled, offered := bundleOf(groups), (*jingle.Group)(nil)
+	if s.c.Offered != nil {
+		offered = bundleOf(s.c.Offered.Groups)
 	}
+	if bundled == nil || offered == nil {
+		return
+	}
+	i := slices.IndexFunc(s.list, func(c jingle.Content) bool { return c.Name == bundled.Contents[0] })
+	for _, c := range s.refused {
+		if !slices.Contains(offered.Contents, c.Name) {
+			continue
+		}
+		s.list = append(s.list, jingle.Content{
+			Creator: c.Creator, Name: c.Name, Senders: jingle.SendersNone, Transport: s.list[i].Transport,
+			Description: &jingle.Description{Media: c.Description.Media, PayloadTypes: c.Description.PayloadTypes, RTCPMux: true},
+		})
+		bundled.Contents = append(bundled.Contents, c.Name)
+	}
+}
+
+func bundleOf(groups []jingle.Group) *jingle.Group {
+	for i := range groups {
+		if strings.EqualFold(groups[i].Semantics, "BUNDLE") && len(groups[i].Contents) > 0 {
+			return &groups[i]
+		}
+	}
+	return nil
 }
 
 func (s *sessionContents) groups(d *sdp.Description) []jingle.Group {

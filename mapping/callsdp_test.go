@@ -29,13 +29,13 @@ func TestDirectionTruthTable(t *testing.T) {
 	for _, row := range table {
 		for author, d := range map[jingle.Role]sdp.Direction{jingle.RoleInitiator: row.initiator, jingle.RoleResponder: row.responder} {
 			require.Equal(t, d, SendersToDirection(row.senders, author))
-			require.Equal(t, row.senders, DirectionToSenders(d, author))
+			require.Equal(t, row.senders, directionToSenders(d, author))
 			require.Equal(t, d.Reverse(), SendersToDirection(row.senders, author.Other()))
 		}
 	}
 	for _, author := range []jingle.Role{jingle.RoleInitiator, jingle.RoleResponder} {
 		require.Equal(t, sdp.SendRecv, SendersToDirection("", author))
-		require.Equal(t, jingle.SendersBoth, DirectionToSenders("", author))
+		require.Equal(t, jingle.SendersBoth, directionToSenders("", author))
 	}
 	for from, to := range map[sdp.Direction]sdp.Direction{sdp.SendRecv: sdp.SendOnly, sdp.SendOnly: sdp.SendOnly, sdp.RecvOnly: sdp.Inactive, sdp.Inactive: sdp.Inactive, "": sdp.SendOnly} {
 		require.Equal(t, to, HoldDirection(from))
@@ -125,7 +125,7 @@ func TestSessionsSurvive(t *testing.T) {
 		}
 		// The answer of the other party finds its contents again.
 		answer := d.Clone()
-		accepted, _, _, err := SDPToContents(answer, CallContext{Author: author.Other(), Offered: j.Contents})
+		accepted, _, _, err := SDPToContents(answer, CallContext{Author: author.Other(), Offered: j})
 		if err != nil || len(accepted) != len(j.Contents) {
 			t.Fatal(err, len(accepted))
 		}

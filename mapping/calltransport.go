@@ -25,10 +25,10 @@ var candidateTypes = map[string]struct {
 	reach      int
 }{"host": {126, 1}, "prflx": {110, 2}, "srflx": {100, 3}, "relay": {0, 4}}
 
-// CandidateToSDP translates a candidate of XEP-0176 or XEP-0177. ok is false for those that SIP peers can do
+// candidateToSDP translates a candidate of XEP-0176 or XEP-0177. ok is false for those that SIP peers can do
 // nothing with: names of mDNS, TCP, unknown types. For missing values stand a foundation and the priority of the type,
 // and 0.0.0.0 with port 9 as the base of what is no host candidate (RFC 8839 §5.1).
-func CandidateToSDP(c jingle.Candidate) (sdp.Candidate, bool) {
+func candidateToSDP(c jingle.Candidate) (sdp.Candidate, bool) {
 	out := sdp.Candidate{
 		Foundation: iceWord(c.Foundation), Component: uint16(max(c.Component, 1)), Protocol: or(strings.ToLower(c.Protocol), "udp"),
 		Priority: c.Priority, Address: strings.Trim(c.IP, "[] "), Port: c.Port, Type: or(strings.ToLower(c.Type), "host"),
@@ -67,10 +67,10 @@ func iceWord(s string) string {
 	return s[:min(len(s), 32)]
 }
 
-// CandidateToJingle translates an a=candidate line to XEP-0176. ok is false for TCP, for names, and for components
+// candidateToJingle translates an a=candidate line to XEP-0176. ok is false for TCP, for names, and for components
 // other than RTP and RTCP. The id is made of what the candidate is, so that the same candidate has the same id; it
 // begins with a letter, since an NCName may not begin with a digit.
-func CandidateToJingle(c sdp.Candidate) (jingle.Candidate, bool) {
+func candidateToJingle(c sdp.Candidate) (jingle.Candidate, bool) {
 	out := jingle.Candidate{
 		Component: uint8(min(c.Component, 255)), Foundation: c.Foundation, IP: c.Address, Port: c.Port, Priority: c.Priority,
 		Protocol: strings.ToLower(c.Protocol), Type: strings.ToLower(c.Type),
@@ -109,7 +109,7 @@ func TransportToMedia(t *jingle.Transport, m *sdp.Media) []string {
 	var best [componentRTCP + 1]*sdp.Candidate
 	list := make([]sdp.Candidate, 0, len(t.Candidates))
 	for _, c := range t.Candidates {
-		v, ok := CandidateToSDP(c)
+		v, ok := candidateToSDP(c)
 		if !ok {
 			l.add("candidate " + c.IP)
 			continue
@@ -137,7 +137,7 @@ func TransportToMedia(t *jingle.Transport, m *sdp.Media) []string {
 			m.RemoteCandidates = append(m.RemoteCandidates, sdp.RemoteCandidate{Component: uint16(c.Component), Address: c.IP, Port: c.Port})
 		}
 		for _, f := range t.Fingerprints {
-			m.Fingerprints = append(m.Fingerprints, FingerprintToSDP(f))
+			m.Fingerprints = append(m.Fingerprints, fingerprintToSDP(f))
 			if m.Setup == "" {
 				m.Setup = sdp.Setup(f.Setup)
 			}
@@ -146,7 +146,7 @@ func TransportToMedia(t *jingle.Transport, m *sdp.Media) []string {
 	for _, e := range t.Other {
 		l.add("element " + e.Name.Local)
 	}
-	m.Protocol = Profile(m)
+	m.Protocol = profile(m)
 	return l.list
 }
 
@@ -168,14 +168,14 @@ func better(a, b *sdp.Candidate) bool {
 // iceText is a credential without white space, which pretty-printers and people add.
 func iceText(s string) string { return strings.Join(strings.Fields(s), "") }
 
-// FingerprintToSDP writes hash names in lower case and bytes in upper case (RFC 8122 §5).
-func FingerprintToSDP(f jingle.Fingerprint) sdp.Fingerprint {
+// fingerprintToSDP writes hash names in lower case and bytes in upper case (RFC 8122 §5).
+func fingerprintToSDP(f jingle.Fingerprint) sdp.Fingerprint {
 	return sdp.Fingerprint{Hash: strings.ToLower(f.Hash), Value: strings.ToUpper(iceText(f.Value))}
 }
 
-// FingerprintToJingle is the element for an a=fingerprint line with the a=setup of its medium (XEP-0320 §2). The
+// fingerprintToJingle is the element for an a=fingerprint line with the a=setup of its medium (XEP-0320 §2). The
 // role holdconn has no counterpart.
-func FingerprintToJingle(f sdp.Fingerprint, s sdp.Setup) jingle.Fingerprint {
+func fingerprintToJingle(f sdp.Fingerprint, s sdp.Setup) jingle.Fingerprint {
 	if s == sdp.SetupHoldconn {
 		s = ""
 	}
@@ -203,7 +203,7 @@ func MediaToTransport(m *sdp.Media) (*jingle.Transport, []string) {
 	}
 	t.Kind, t.Ufrag, t.Pwd = jingle.TransportICE, m.ICE.Ufrag, m.ICE.Pwd
 	for _, c := range m.Candidates {
-		v, ok := CandidateToJingle(c)
+		v, ok := candidateToJingle(c)
 		switch {
 		case !ok:
 			l.add("candidate " + c.Protocol + " " + c.Address)
@@ -216,7 +216,7 @@ func MediaToTransport(m *sdp.Media) (*jingle.Transport, []string) {
 		t.RemoteCandidates = append(t.RemoteCandidates, jingle.Candidate{Component: uint8(min(c.Component, 255)), IP: c.Address, Port: c.Port})
 	}
 	for _, f := range m.Fingerprints {
-		t.Fingerprints = append(t.Fingerprints, FingerprintToJingle(f, m.Setup))
+		t.Fingerprints = append(t.Fingerprints, fingerprintToJingle(f, m.Setup))
 	}
 	return t, l.list
 }

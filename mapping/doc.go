@@ -34,19 +34,17 @@
 //	pictures                    presencepidf.go              PhotoElement, PresenceContext.IconBase        XEP-0153; RFC 4482
 //	ends of subscriptions       presencesub.go               SubscribeStatusToVerdict, PresenceErrorToState   RFC 8048 §5; RFC 6665 §4.1.3
 //	watchers                    winfo.go                     WatchersToInfo                                   RFC 3858
-//	calls: whole sessions       callsdp.go                   ContentsToSDP, SDPToContents, ContentNames       RFC 3264; XEP-0166 §7.3; XEP-0338
-//	calls: descriptions         callmedia.go                 DescriptionToMedia, MediaToDescription, Profile  XEP-0167, 0293, 0294, 0339, 0507; RFC 8866
-//	calls: transports           calltransport.go             TransportToMedia, MediaToTransport,              XEP-0176, 0177, 0320; RFC 8839; RFC 8122
-//	                                                         CandidateToSDP, CandidateToJingle,
-//	                                                         FingerprintToSDP, FingerprintToJingle
-//	calls: who sends            calldirection.go             SendersToDirection, DirectionToSenders,          XEP-0166 §7.3; RFC 3264 §5.1, §8.4
-//	                                                         HoldDirection
-//	calls: codecs               callcodec.go                 SameCodec, SharedCodecs, AnswerCodecs,           RFC 3264 §6.1; RFC 3551; RFC 4733
-//	                                                         EventsFor, IsEvents, NumberCodecs
+//	calls: whole sessions       callsdp.go                   ContentsToSDP, SDPToContents                     RFC 3264; XEP-0166 §7.3; XEP-0338
+//	calls: descriptions         callmedia.go                 (both)                                           XEP-0167, 0293, 0294, 0339, 0507; RFC 8866
+//	calls: transports           calltransport.go             TransportToMedia, MediaToTransport               XEP-0176, 0177, 0320; RFC 8839; RFC 8122
+//	calls: who sends            calldirection.go             SendersToDirection, HoldDirection                XEP-0166 §7.3; RFC 3264 §5.1, §8.4
+//	calls: codecs               callcodec.go                 OwnCodecs, SharedCodecs, OfferCodecs,            RFC 3264 §6.1, §8.3.2; RFC 3551; RFC 4733
+//	                                                         ChooseCodec, WithEvents, HeardCodecs,
+//	                                                         NumberCodecs, IsEvents
 //	calls: why they end         callreasons.go,              ReasonToStatus, ReasonToReasons, StatusToReason, XEP-0166 §7.4; RFC 3326; RFC 3261 §21
 //	                            callreasontables.go          ReasonsToReason, CancelToReason, RejectToStatus,
 //	                                                         InitiateErrorToStatus, ProposeErrorToStatus,
-//	                                                         FailureToReason, CallReasons, CallStatuses,
+//	                                                         CallReasons, CallStatuses,
 //	                                                         CallCauses
 //	calls: names                callid.go, callheaders.go    SIDToCallID, CallIDToSID, InitiateToHeaders,     XEP-0166 §7.1; XEP-0353 §3.1; RFC 3261 §8.1.1
 //	                                                         InviteToInitiate, DeviceOf

@@ -237,7 +237,7 @@ func (c translateCmd) jingleMessage(p *program, m *xmpp.Message) (bool, error) {
 }
 
 // offer reads the file with what the input answers, both ways of saying it; nil without one.
-func (c translateCmd) offer() (*sdp.Description, []jingle.Content, error) {
+func (c translateCmd) offer() (*sdp.Description, *jingle.Jingle, error) {
 	if c.Offer == "" {
 		return nil, nil, nil
 	}
@@ -252,7 +252,7 @@ func (c translateCmd) offer() (*sdp.Description, []jingle.Content, error) {
 			return nil, nil, fmt.Errorf("--offer: %w", err)
 		}
 		d, _, err := mapping.ContentsToSDP(j, mapping.CallContext{Author: jingle.RoleInitiator, Origin: c.origin()})
-		return d, j.Contents, err
+		return d, j, err
 	}
 	if !bytes.HasPrefix(text, []byte("v=")) {
 		msg, err := sip.ParseMessage(wireForm(text))
@@ -265,8 +265,8 @@ func (c translateCmd) offer() (*sdp.Description, []jingle.Content, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("--offer: %w", err)
 	}
-	contents, _, _, err := mapping.SDPToContents(d, mapping.CallContext{Author: jingle.RoleInitiator})
-	return d, contents, err
+	contents, groups, _, err := mapping.SDPToContents(d, mapping.CallContext{Author: jingle.RoleInitiator})
+	return d, &jingle.Jingle{Contents: contents, Groups: groups}, err
 }
 
 // jingleIn finds the <jingle/> of a stanza, or reads it alone.
