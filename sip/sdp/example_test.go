@@ -24,8 +24,7 @@ func ExampleNegotiation() {
 			fmt.Println(err)
 			return
 		}
-		changes, err := n.RemoteOffer(d)
-		if err != nil {
+		if err := n.RemoteOffer(d); err != nil {
 			fmt.Println(err)
 			return
 		}
@@ -34,10 +33,10 @@ func ExampleNegotiation() {
 			fmt.Println(err)
 			return
 		}
-		fmt.Println(changes[0], "| version", answer.Origin.Version, "|", len(answer.Media), "media |", n.Direction(0))
+		fmt.Println("version", answer.Origin.Version, "|", len(answer.Media), "media |", answer.Media[0].Direction)
 	}
 	// Output:
-	// added | version 1 | 2 media | sendrecv
-	// none | version 1 | 2 media | sendrecv
-	// turned held | version 2 | 2 media | recvonly
+	// version 1 | 2 media | sendrecv
+	// version 1 | 2 media | sendrecv
+	// version 2 | 2 media | recvonly
 }

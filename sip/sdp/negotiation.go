@@ -33,7 +33,8 @@ func (s Side) String() string { return [...]string{"nobody", "local", "remote"}[
 // not to be changed. Every m= line has its slot, the index in Media, for the life of the session; a medium that
 // ends leaves its slot behind with port 0 (RFC 3264 §8). The caller's descriptions have their media at these
 // indices; slots they leave out at the end are written as refused. The o= line of ours is kept here: its version
-// grows by one exactly when the description differs from the last one sent.
+// grows by one exactly when the description differs from the last one sent, and an origin without address gets that
+// of the first description.
 type Negotiation struct {
 	origin        Origin
 	sent          []byte // content of the last description that went out
@@ -60,37 +61,25 @@ func (n *Negotiation) Pending() Side { return n.pending }
 // PendingOffer is the unanswered offer; nil when there is none.
 func (n *Negotiation) PendingOffer() *Description { return n.offer }
 
-// Slots is how many m= lines the next offer has at least.
-func (n *Negotiation) Slots() int { return len(n.slots) }
-
-// FreeSlot is where a new medium of this kind goes: a slot of that kind that has ended, else a new one at the end
-// (RFC 3264 §8.1).
-func (n *Negotiation) FreeSlot(kind string) int {
-	for i := range n.slots {
-		if n.slots[i].Kind == kind && !n.living(i) {
-			return i
-		}
-	}
-	return len(n.slots)
-}
-
 // living reports whether the slot carries an agreed medium.
 func (n *Negotiation) living(i int) bool {
 	return n.local != nil && i < len(n.local.Media) && !n.local.Media[i].Rejected() &&
 		i < len(n.remote.Media) && !n.remote.Media[i].Rejected()
 }
 
-// Direction is what is agreed for a slot, seen from our side.
-func (n *Negotiation) Direction(slot int) Direction {
-	if !n.living(slot) {
-		return Inactive
+// Role is who of us connects for the keys of a slot: SetupActive when we are the DTLS client (RFC 5763 §5), empty
+// when nothing is agreed about it. While the peer's offer is pending it is what our answer will say.
+func (n *Negotiation) Role(slot int) Setup {
+	if n.pending == Remote && slot < len(n.offer.Media) {
+		if m := n.offer.Effective(slot); len(m.Fingerprints) > 0 {
+			return answerRole("", m.Setup, n.agreed(slot))
+		}
 	}
-	return n.local.Effective(slot).Direction.Answer(n.remote.Effective(slot).Direction)
+	return n.agreed(slot)
 }
 
-// Role is who of us connects for the keys of a slot: SetupActive when we are the DTLS client (RFC 5763 §5), empty
-// when nothing is agreed about it.
-func (n *Negotiation) Role(slot int) Setup {
+// agreed is the role of the last answer.
+func (n *Negotiation) agreed(slot int) Setup {
 	if slot < len(n.roles) {
 		return n.roles[slot]
 	}
@@ -108,9 +97,12 @@ func (n *Negotiation) LocalOffer(d *Description) (*Description, error) {
 	out := d.Clone()
 	for i := range out.Media {
 		m := &out.Media[i]
-		if m.Rejected() {
+		switch {
+		case m.Rejected() && i < len(n.slots):
+			*m = rejected(&n.slots[i])
+		case m.Rejected():
 			*m = rejected(m)
-		} else {
+		default:
 			*m = d.flat(i)
 		}
 	}
@@ -123,17 +115,16 @@ func (n *Negotiation) LocalOffer(d *Description) (*Description, error) {
 	return out, nil
 }
 
-// RemoteOffer takes the peer's offer and tells what is new in each of its slots, and in those it dropped. The
-// errors are ErrPending and ErrSlots.
-func (n *Negotiation) RemoteOffer(d *Description) (Changes, error) {
+// RemoteOffer takes the peer's offer. The errors are ErrPending and ErrSlots.
+func (n *Negotiation) RemoteOffer(d *Description) error {
 	if n.pending != Nobody {
-		return nil, fmt.Errorf("%w: that of the %s side", ErrPending, n.pending)
+		return fmt.Errorf("%w: that of the %s side", ErrPending, n.pending)
 	}
 	if err := n.fits(d); err != nil {
-		return nil, err
+		return err
 	}
 	n.offer, n.pending = d.Clone(), Remote
-	return n.news(d, true), nil
+	return nil
 }
 
 // Refuse drops the pending offer, whoever made it: the session stays what it was (RFC 3264 §8).
@@ -168,7 +159,7 @@ func (n *Negotiation) LocalAnswer(d *Description) (*Description, error) {
 		}
 		m := d.flat(i)
 		mids[or(m.MID, offered.MID)] = offered.MID
-		roles[i] = answerRole(m.Setup, offered.Setup, n.Role(i))
+		roles[i] = answerRole(m.Setup, offered.Setup, n.agreed(i))
 		legalAnswer(&m, &offered, roles[i])
 		out.Media[i] = m
 	}
@@ -188,16 +179,15 @@ func (n *Negotiation) LocalAnswer(d *Description) (*Description, error) {
 	return out, nil
 }
 
-// RemoteAnswer takes the peer's answer to our offer and tells what is new in its slots. What the peer must not
-// answer is put right: media left out are refused, those of a refused offer too, directions shrink to what was
+// RemoteAnswer takes the peer's answer to our offer. What the peer must not answer is put right: media left out are refused, those of a refused offer too, directions shrink to what was
 // offered. A second answer to the same offer replaces the first, since a 183 may tell other things than the 200
 // after it. The errors are ErrNoOffer and ErrSlots.
-func (n *Negotiation) RemoteAnswer(d *Description) (Changes, error) {
+func (n *Negotiation) RemoteAnswer(d *Description) error {
 	offer := n.offer
 	if n.pending == Nobody && n.offerer == Local {
 		offer = n.local
 	} else if n.pending != Local {
-		return nil, ErrNoOffer
+		return ErrNoOffer
 	}
 	answer := d.Clone()
 	if len(answer.Media) > len(offer.Media) {
@@ -216,22 +206,21 @@ func (n *Negotiation) RemoteAnswer(d *Description) (Changes, error) {
 		case m.Rejected():
 			m.Kind = offered.Kind
 		case m.Kind != offered.Kind:
-			return nil, fmt.Errorf("%w: %.16s in the slot of %.16s", ErrSlots, m.Kind, offered.Kind)
+			return fmt.Errorf("%w: %.16s in the slot of %.16s", ErrSlots, m.Kind, offered.Kind)
 		default:
 			e := answer.Effective(i)
 			if m.Direction = e.Direction.Answer(offered.Direction); m.MID == "" {
 				m.MID = offered.MID
 			}
 			if len(e.Fingerprints) > 0 {
-				roles[i] = otherRole(e.Setup, offered.Setup, n.Role(i))
+				roles[i] = otherRole(e.Setup, offered.Setup, n.agreed(i))
 			}
 		}
 	}
-	changes := n.news(answer, false)
 	n.remember(offer)
 	n.local, n.remote, n.offerer = offer, answer, Local
 	n.offer, n.pending, n.roles = nil, Nobody, roles
-	return changes, nil
+	return nil
 }
 
 // flat is a copy of a medium with all that the session level says for it, but for an address that they share. So
@@ -282,6 +271,9 @@ func (n *Negotiation) stamp(d *Description) {
 	w.content(d)
 	if n.sent != nil && !bytes.Equal(n.sent, w.b) {
 		n.origin.Version++
+	}
+	if n.origin.Address == "" && d.Connection != nil {
+		n.origin.Address = d.Connection.Address
 	}
 	n.sent, d.Origin = w.b, n.origin
 }

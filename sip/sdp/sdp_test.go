@@ -262,7 +262,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		n := NewNegotiation(Origin{})
-		if _, err := n.RemoteOffer(d); err == nil {
+		if err := n.RemoteOffer(d); err == nil {
 			if _, err := n.LocalAnswer(d); err != nil {
 				t.Fatal(err)
 			}
