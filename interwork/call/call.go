@@ -6,6 +6,7 @@ import (
 
 	"github.com/stoxgate/stoxgate/interwork/relay"
 	"github.com/stoxgate/stoxgate/jingle"
+	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/sdp"
 	"github.com/stoxgate/stoxgate/xmpp"
@@ -16,6 +17,8 @@ import (
 type Call struct {
 	ports Ports
 	set   *Settings
+	own   []sdp.Codec // what we speak
+	id    int64       // of our sessions in SDP
 	state State
 	rec   Record
 
@@ -40,18 +43,14 @@ type Call struct {
 	legs     []*leg
 	dialled  bool
 	used2    *leg
-	sip      sipSide
-	offered  []sdp.Codec // of his INVITE
-	late     bool        // his INVITE had no offer
-	invite   []byte      // the offer of his INVITE
-	preview  []byte      // SDP of a provisional response
+	sip      *side
+	late     bool   // his INVITE had no offer
+	invite   []byte // the offer of his INVITE
 	sDir     sdp.Direction
 	wished   sdp.Direction // what our last offer to him said
 	best     *sip.Status   // of the legs that failed
 	taken    bool          // we answered his INVITE with 2xx
 	reinvite []byte        // his re-INVITE that waits for its answer; nil: he wants our offer
-	hers     []sdp.Codec   // what she speaks, with the numbers to use
-	hear     []sdp.Codec   // what she may send
 	tags     int           // given to sessions of the relay
 	transfer *transfer
 
@@ -76,35 +75,32 @@ const (
 
 // branch is one Jingle session with one of her devices.
 type branch struct {
-	tag        int
-	jid        xmpp.JID // full
-	sid        string
-	session    *jingle.Session
-	media      Media
-	local      relay.Local
-	protection relay.Protection
-	ready      bool // the Jingle side of media is prepared
-	theirs     *jingle.Jingle
-	early      []relay.Candidate // came before media were ready
-	sent       int               // candidates of ours
-	generation uint32
-	over       bool
+	*side   // nil: media with her are not prepared
+	tag     int
+	jid     xmpp.JID // full
+	sid     string
+	session *jingle.Session
+	media   Media
+	said    *jingle.Jingle // her description, with what came for it since
+	over    bool
 }
 
 // leg is one dialog with one of his devices.
 type leg struct {
 	Leg
+	preview  []byte // SDP of a provisional response
 	over     bool
 	replaced bool // for somebody in his place
 }
 
 // New makes a call that has not begun. self is his full JID, user her bare one.
 func New(ports Ports, set *Settings, dir Direction, self, user xmpp.JID) *Call {
+	id, own := ports.Now().UnixMilli(), mapping.OwnCodecs(set.Codecs)
 	return &Call{
-		ports: ports, set: set, self: self, user: user.Bare(), target: user, by: PartyGateway,
+		ports: ports, set: set, own: own, id: id, self: self, user: user.Bare(), target: user, by: PartyGateway,
 		xDir: sdp.SendRecv, sDir: sdp.SendRecv, wished: sdp.SendRecv,
 		rec: Record{Direction: dir, User: user.Bare(), Contact: self, Started: ports.Now()},
-		sip: sipSide{origin: sdp.Origin{SessionID: uint64(ports.Now().UnixMilli())}},
+		sip: newSide(relay.SIP, own, id),
 	}
 }
 
@@ -332,10 +328,9 @@ func (c *Call) shed() {
 	if c.used2 != nil && c.used2.over {
 		c.used2 = nil
 	}
-	c.sip, c.transfer = sipSide{}, nil
-	c.offered, c.hers, c.hear, c.invite, c.preview, c.reinvite = nil, nil, nil, nil, nil, nil
+	c.sip, c.transfer, c.own, c.invite, c.reinvite = nil, nil, nil, nil, nil
 	for _, b := range c.branches {
-		b.media, b.theirs, b.early, b.local = nil, nil, nil, relay.Local{}
+		b.media, b.said, b.side = nil, nil, nil
 	}
 }
 

@@ -150,7 +150,7 @@ func TestSheGivesUp(t *testing.T) {
 	require.False(t, w.gone, "an INVITE may still go out")
 	w.do(Dialling{Leg: l}, "leg end SIP;487")
 	w.do(Dialled{})
-	w.do(LegAnswered{Leg: l, Body: []byte(pcma)}, "leg end SIP;200")
+	w.do(LegAnswered{Leg: l, Body: []byte(pcma)}, "leg end Q.850;16")
 	w.do(LegEnded{Leg: l}, "forget")
 
 	w = newWorld(t, XMPPToSIP)

@@ -264,7 +264,7 @@ var machine = func() (m [states][events]Transition) {
 	to(Initiating, XAccepted, Answering, Answer)
 	to(Initiating, XProceeded, Initiating, TooLate)
 	to(Initiating, SOffered, Initiating, RefuseOffer)
-	end(Initiating, []Event{XRefused}, HangUp, Finish)
+	end(Initiating, []Event{XRefused}, Terminate, HangUp, Finish) // a reject leaves the session open
 
 	to(Answering, SConfirmed, Active, Bridge)
 

@@ -4,6 +4,7 @@ import (
 	"github.com/stoxgate/stoxgate/interwork/relay"
 	"github.com/stoxgate/stoxgate/jingle"
 	"github.com/stoxgate/stoxgate/mapping"
+	"github.com/stoxgate/stoxgate/sip/sdp"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
 
@@ -62,14 +63,14 @@ func (c *Call) media(in MediaHappened) {
 }
 
 // silent ends a call in which one side should send and does not. A side that has only
-// just begun gets its time first.
+// just begun gets its time first, and so does one that is being replaced.
 func (c *Call) silent(side relay.Side) {
 	switch {
 	case c.state != Active && c.state != Modifying:
 		return
 	case side == relay.Jingle && c.xHold:
 		return
-	case c.ports.Now().Sub(c.rec.Bridged) < c.set.Silence:
+	case side == relay.SIP && c.transfer != nil, c.ports.Now().Sub(c.rec.Bridged) < c.set.Silence:
 		c.ports.SetTimer(TimerSilence, c.set.Silence)
 		return
 	}
@@ -77,7 +78,8 @@ func (c *Call) silent(side relay.Side) {
 	c.fail(jingle.Reason{Condition: jingle.ReasonConnectivityError, Text: "No sound arrives any more"}, MediaFailed)
 }
 
-// stillSilent looks again at a side that was silent in the beginning.
+// stillSilent looks again at a side that was silent in the beginning, or while somebody else
+// was called in its place.
 func (c *Call) stillSilent() {
 	if c.used == nil || c.used.media == nil {
 		return
@@ -93,9 +95,17 @@ func (c *Call) stillSilent() {
 	}
 }
 
-// jingleSetup is what the relay speaks with her.
-func jingleSetup(p relay.Protection, controlling bool) relay.Setup {
-	return relay.Setup{ICE: true, Controlling: controlling, Mux: true, Protection: p}
+// described is the description of a session of hers as SDP.
+func (c *Call) described(b *branch) (*sdp.Description, error) {
+	ctx := mapping.CallContext{Author: jingle.RoleInitiator}
+	if b.session.Role() == jingle.RoleInitiator {
+		ctx = mapping.CallContext{Author: jingle.RoleResponder, Offer: b.n.PendingOffer()}
+	}
+	d, lost, err := mapping.ContentsToSDP(b.said, ctx)
+	if len(lost) > 0 {
+		c.ports.Log().Debug().Strs("lost", lost).Msg("description of the client")
+	}
+	return d, err
 }
 
 // invite1 sends a session-initiate with our offer; false: that cannot be.
@@ -103,22 +113,21 @@ func (c *Call) invite1(b *branch) bool {
 	if !c.openMedia(b) {
 		return false
 	}
-	local, err := b.media.Prepare(relay.Jingle, 0, jingleSetup(relay.DTLS, true))
+	s := newSide(relay.Jingle, c.own, c.id)
+	err := s.prepare(b.media, relay.Setup{ICE: true, Controlling: true, Mux: true, Protection: relay.DTLS})
+	j := &jingle.Jingle{Action: jingle.ActionSessionInitiate, Initiator: c.self}
+	if err == nil {
+		var offer *sdp.Description
+		if offer, err = s.offer(mapping.OfferCodecs(c.own, c.sip.theirs().Codecs), sdp.SendRecv); err == nil {
+			j.Contents, j.Groups, _, err = mapping.SDPToContents(offer, mapping.CallContext{Author: jingle.RoleInitiator})
+		}
+	}
 	if err != nil {
 		c.fail(mediaReason(err), MediaFailed)
 		return false
 	}
-	b.local, b.protection, b.ready = local, relay.DTLS, true
-	b.session = jingle.NewSession(b.sid, c.self, b.jid, jingle.RoleInitiator)
-	codecs := c.set.offer(c.offered)
-	c.request(b, &jingle.Jingle{
-		Action: jingle.ActionSessionInitiate, Initiator: c.self,
-		Contents: []jingle.Content{{
-			Creator: jingle.RoleInitiator, Name: contentName, Senders: jingle.SendersBoth,
-			Description: description(codecs, local, nil, 20), Transport: transport(local, "actpass", 0),
-		}},
-		Groups: []jingle.Group{{Semantics: "BUNDLE", Contents: []string{contentName}}},
-	}, func(e *xmpp.StanzaError) { c.inviteAnswered(b, e) })
+	b.side, b.session = s, jingle.NewSession(b.sid, c.self, b.jid, jingle.RoleInitiator)
+	c.request(b, j, func(e *xmpp.StanzaError) { c.inviteAnswered(b, e) })
 	return true
 }
 
@@ -130,9 +139,11 @@ func (c *Call) inviteAnswered(b *branch, e *xmpp.StanzaError) {
 		}
 		return
 	}
-	r := initiateRefused(e)
+	status := mapping.InitiateErrorToStatus(*e)
+	r := mapping.StatusToReason(status, false)
 	b.over = true
 	if b == c.used {
+		c.refused = refused{r, status}
 		c.ended(PartyXMPP, r)
 		c.raise(XLost)
 		return
@@ -141,7 +152,7 @@ func (c *Call) inviteAnswered(b *branch, e *xmpp.StanzaError) {
 		b.media.Close()
 		b.media = nil
 	}
-	c.refusedBy(r, mapping.InitiateErrorToStatus(*e))
+	c.refusedBy(r, status)
 }
 
 // initiate invites the device that proceeded.
@@ -156,47 +167,25 @@ func (c *Call) readInvite() bool {
 	if c.late {
 		return true
 	}
-	d, m, err := c.sip.readSDP(c.invite)
-	if err == nil {
-		c.offered = m.Codecs
-		if len(c.set.audio(m.Codecs)) == 0 {
-			err = errNoCodec
-		}
-	}
-	if err != nil {
+	if err := parsed(c.invite, c.sip.offered); err != nil {
 		c.proposal = notProposed
 		c.fail(mediaReason(err), MediaFailed)
 		return false
 	}
-	c.sip.remote, c.sDir = d, m.Direction
+	c.sDir = c.sip.theirs().Direction
 	return true
 }
 
 // hisAnswer takes the answer to our offer into the relay.
 func (c *Call) hisAnswer(body []byte) error {
-	d, m, err := c.sip.readSDP(body)
-	if err != nil {
+	if err := parsed(body, c.sip.answered); err != nil {
 		return err
 	}
-	if m.Rejected() {
-		return errNoAudio
-	}
-	if len(c.set.audio(m.Codecs)) == 0 {
-		return errNoCodec
-	}
-	c.sip.remote, c.sDir = d, m.Direction
-	c.sip.codecs = m.Codecs
-	r := remoteMedia(&m, true, c.sip.ice)
-	if err := c.used.media.Connect(relay.SIP, 0, r); err != nil {
+	c.sDir = c.sip.theirs().Direction
+	if err := c.sip.connect(c.used.media); err != nil {
 		return err
 	}
-	if local, err := c.used.media.Prepare(relay.SIP, 0, relay.Setup{}); err == nil {
-		c.sip.moved(local)
-	}
-	if c.used.ready {
-		return c.formats()
-	}
-	return nil
+	return c.sip.renew(c.used.media) // the relay is at our address of his family from now on
 }
 
 // accept answers her session-initiate, now that he took the call.
@@ -208,39 +197,41 @@ func (c *Call) accept() {
 }
 
 func (c *Call) acceptMedia() error {
-	b := c.used
-	a := audioContent(b.theirs)
-	b.protection = protectionOf(a)
-	local, err := b.media.Prepare(relay.Jingle, 0, jingleSetup(b.protection, false))
+	b, s := c.used, newSide(relay.Jingle, c.own, c.id)
+	d, err := c.described(b)
 	if err != nil {
 		return err
 	}
-	b.local, b.ready = local, true
-	hers := codecsOf(a.Description)
-	s, x, ok := pick(c.set.audio(c.sip.codecs), c.set.audio(hers))
-	if !ok {
-		return errNoCodec
+	if err := s.offered(d); err != nil {
+		return err
 	}
-	c.hers = chosen(x, hers)
-	c.hear = c.hers // our answer leaves her no other
-	c.sip.hear = c.set.spoken(c.sip.codecs)
-	c.sip.codecs = chosen(s, c.sip.codecs)
-	c.xDir = mapping.SendersToDirection(a.Senders, jingle.RoleInitiator)
-	active := dtlsClient(a.Transport)
-	r := remoteOf(a, active)
-	r.Candidates = append(r.Candidates, b.early...)
-	b.early = nil
+	if err := s.prepare(b.media, s.wants()); err != nil {
+		return err
+	}
+	b.side, c.xDir = s, s.theirs().Direction
+	if c.sip.speak == nil { // else he was told already
+		c.sip.choose(s.theirs().Codecs, true)
+	}
+	s.choose(c.sip.speak, false)
 	if err := c.formats(); err != nil {
 		return err
 	}
-	if err := b.media.Connect(relay.Jingle, 0, r); err != nil {
+	if err := s.connect(b.media); err != nil {
 		return err
 	}
-	if local, err = b.media.Prepare(relay.Jingle, 0, jingleSetup(b.protection, false)); err != nil { // again: SDES has agreed on one key now
+	if err := s.renew(b.media); err != nil {
 		return err
 	}
-	contents, groups := acceptContents(b.theirs, a, c.hers, local, b.protection, active)
-	c.request(b, &jingle.Jingle{Action: jingle.ActionSessionAccept, Responder: c.self, Contents: contents, Groups: groups}, func(e *xmpp.StanzaError) {
+	answer, err := s.answer(sdp.SendRecv)
+	if err != nil {
+		return err
+	}
+	j := &jingle.Jingle{Action: jingle.ActionSessionAccept, Responder: c.self}
+	j.Contents, j.Groups, _, err = mapping.SDPToContents(answer, mapping.CallContext{Author: jingle.RoleResponder, Offered: b.said})
+	if err != nil {
+		return err
+	}
+	c.request(b, j, func(e *xmpp.StanzaError) {
 		if e == nil {
 			c.raise(XAcked)
 			return
@@ -255,7 +246,7 @@ func (c *Call) acceptMedia() error {
 
 // answer answers his INVITE, now that she took the call.
 func (c *Call) answer() {
-	body, err := c.answerMedia()
+	d, err := c.answerMedia()
 	if err != nil {
 		c.ports.Log().Info().Err(err).Msg("her answer cannot be used")
 		c.fail(mediaReason(err), MediaFailed)
@@ -263,66 +254,48 @@ func (c *Call) answer() {
 	}
 	c.taken = true
 	c.rec.Status = 200
-	c.used2.Accept(body)
+	c.used2.Accept(d.Append(nil))
 }
 
-func (c *Call) answerMedia() ([]byte, error) {
+func (c *Call) answerMedia() (*sdp.Description, error) {
 	b := c.used
-	a := audioContent(b.theirs)
-	hers := codecsOf(a.Description)
-	audio := c.set.audio(hers)
-	if len(audio) == 0 {
-		return nil, errNoCodec
+	d, err := c.described(b)
+	if err != nil {
+		return nil, err
 	}
-	c.xDir = mapping.SendersToDirection(a.Senders, jingle.RoleResponder)
+	if err := b.answered(d); err != nil {
+		return nil, err
+	}
+	c.xDir = b.theirs().Direction
 	if c.late {
 		// Our offer begins with her codec, and his ACK says what comes of it.
-		c.hers, c.hear = chosen(audio[0], hers), c.set.spoken(hers)
-		local, err := b.media.Prepare(relay.SIP, 0, relay.Setup{Protection: relay.None})
-		if err != nil {
+		b.choose(nil, true)
+		if err := c.sip.prepare(b.media, relay.Setup{Protection: relay.None}); err != nil {
 			return nil, err
 		}
-		if err := c.connectHer(b, a); err != nil {
+		if err := b.connect(b.media); err != nil {
 			return nil, err
 		}
 		c.wished = c.wish()
-		return c.sip.offer(local, c.set.offer(c.hers), c.wished), nil
+		return c.sip.offer(mapping.OfferCodecs(c.own, b.speak), c.wished)
 	}
-	m := c.sip.remote.Effective(c.sip.stream)
-	x, s, ok := pick(audio, c.set.audio(m.Codecs))
-	if !ok {
-		return nil, errNoCodec
-	}
-	c.hers, c.sip.codecs = chosen(x, hers), chosen(s, m.Codecs)
-	c.hear, c.sip.hear = c.set.spoken(hers), c.sip.codecs // our answer leaves him no other
-	if _, err := b.media.Prepare(relay.SIP, 0, c.sip.wants(&m)); err != nil {
+	b.choose(c.sip.theirs().Codecs, true)
+	c.sip.choose(b.speak, false)
+	if err := c.sip.prepare(b.media, c.sip.wants()); err != nil {
 		return nil, err
 	}
 	if err := c.formats(); err != nil {
 		return nil, err
 	}
-	if err := c.connectHer(b, a); err != nil {
+	if err := b.connect(b.media); err != nil {
 		return nil, err
 	}
-	r := remoteMedia(&m, false, c.sip.ice)
-	if err := b.media.Connect(relay.SIP, 0, r); err != nil {
+	if err := c.sip.connect(b.media); err != nil {
 		return nil, err
 	}
-	local, err := b.media.Prepare(relay.SIP, 0, c.sip.wants(&m)) // again: SDES has agreed on one key now
-	if err != nil {
+	if err := c.sip.renew(b.media); err != nil {
 		return nil, err
 	}
 	c.wished = c.wish()
-	return c.sip.answer(c.sip.remote, local, c.sip.codecs, r.Active, c.wished.Answer(c.sDir)), nil
-}
-
-// connectHer takes her answer into the relay.
-func (c *Call) connectHer(b *branch, a *jingle.Content) error {
-	r := remoteOf(a, dtlsClient(a.Transport))
-	if a.Description != nil && !a.Description.RTCPMux {
-		r.Mux = true // every client that speaks DTLS does it, said or not
-	}
-	r.Candidates = append(r.Candidates, b.early...)
-	b.early = nil
-	return b.media.Connect(relay.Jingle, 0, r)
+	return c.sip.answer(c.wished)
 }

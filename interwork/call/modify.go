@@ -3,15 +3,20 @@ package call
 import (
 	"github.com/stoxgate/stoxgate/interwork/relay"
 	"github.com/stoxgate/stoxgate/jingle"
+	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip/sdp"
 )
 
-// formats tells the relay what each side speaks and which way sound flows.
+// formats tells the relay what each side speaks and which way sound flows, once both are
+// known.
 func (c *Call) formats() error {
 	b := c.used
+	if b == nil || b.media == nil || b.side == nil || b.speak == nil || c.sip.speak == nil {
+		return nil
+	}
 	x, s := c.flows()
-	x.Codecs, s.Codecs = relayCodecs(c.hers), relayCodecs(c.sip.codecs)
-	x.Receive, s.Receive = relayCodecs(c.hear), relayCodecs(c.sip.hear)
+	x.Codecs, s.Codecs = relayCodecs(b.speak), relayCodecs(c.sip.speak)
+	x.Receive, s.Receive = relayCodecs(b.hear), relayCodecs(c.sip.hear)
 	if err := b.media.Format(relay.Jingle, 0, x); err != nil {
 		return err
 	}
@@ -28,7 +33,7 @@ func (c *Call) flows() (x, s relay.Format) {
 
 // setDirections makes the relay follow a change of direction.
 func (c *Call) setDirections() {
-	if c.used == nil || !c.used.ready || c.used.media == nil || len(c.hers) == 0 || len(c.sip.codecs) == 0 {
+	if c.state.Over() {
 		return
 	}
 	if err := c.formats(); err != nil {
@@ -38,12 +43,17 @@ func (c *Call) setDirections() {
 
 // offer sends him a re-INVITE with what she wants now.
 func (c *Call) offer() {
-	c.wished = c.wish()
-	d := c.wished
-	if !c.sDir.Sends() && c.xHold {
+	d := c.wish()
+	if c.xHold && !c.sDir.Receives() {
 		d = sdp.Inactive // both hold
 	}
-	c.used2.Offer(c.sip.reoffer(d))
+	out, err := c.sip.reoffer(d, nil)
+	if err != nil {
+		c.ports.Log().Debug().Err(err).Msg("re-INVITE has to wait")
+		return
+	}
+	c.wished = c.wish()
+	c.used2.Offer(out.Append(nil))
 }
 
 // offerAnswered: his answer to a re-INVITE, or to what we offered in answer to his.
@@ -52,11 +62,26 @@ func (c *Call) offerAnswered(in LegOfferAnswered) {
 	if l == nil || l != c.used2 || c.state != Active && c.state != Modifying {
 		return
 	}
+	err := errNoAudio
 	if in.Body != nil {
-		if err := c.takeDescription(in.Body, true); err != nil {
-			c.ports.Log().Info().Err(err).Msg("unusable answer to a re-INVITE")
-		}
+		err = c.takeDescription(c.sip, in.Body, true)
 	}
+	if err != nil {
+		c.ports.Log().Info().Err(err).Msg("unusable answer to a re-INVITE")
+		c.sip.n.Refuse()
+	}
+	c.raise(SModified)
+}
+
+// offerRefused: the session stays as it was, and what he does not want is not asked again.
+func (c *Call) offerRefused(in LegOfferRefused) {
+	if l := c.legOf(in.Leg); l == nil || l != c.used2 || c.state.Over() {
+		return
+	}
+	if c.sip.n.Pending() == sdp.Local {
+		c.sip.n.Refuse()
+	}
+	c.wished = c.wish()
 	c.raise(SModified)
 }
 
@@ -66,7 +91,7 @@ func (c *Call) confirmed(in LegConfirmed) {
 		return
 	}
 	if c.late && c.state == Answering {
-		if err := c.lateAnswer(in.Body); err != nil {
+		if err := c.takeDescription(c.sip, in.Body, true); err != nil {
 			c.fail(jingle.Reason{Condition: jingle.ReasonIncompatibleParameters, Text: "The answer of the SIP side cannot be used"}, MediaFailed)
 			return
 		}
@@ -74,60 +99,46 @@ func (c *Call) confirmed(in LegConfirmed) {
 	c.raise(SConfirmed)
 }
 
-func (c *Call) lateAnswer(body []byte) error {
-	d, m, err := c.sip.readSDP(body)
-	if err != nil {
-		return err
-	}
-	audio := c.set.audio(m.Codecs)
-	if len(audio) == 0 || m.Rejected() {
-		return errNoCodec
-	}
-	c.sip.remote, c.sDir = d, m.Direction
-	c.sip.codecs, c.sip.hear = chosen(c.keep(audio), m.Codecs), c.set.spoken(m.Codecs)
-	if err := c.formats(); err != nil {
-		return err
-	}
-	return c.used.media.Connect(relay.SIP, 0, remoteMedia(&m, true, c.sip.ice))
-}
-
-// takeDescription takes a later description of his: where to send, what, and which way.
-func (c *Call) takeDescription(body []byte, answer bool) error {
+// takeDescription takes a description of his within a call: where to send, what, and
+// which way. s is his side, or that of somebody in his place. After an error nothing has
+// changed but that an offer of his is pending.
+func (c *Call) takeDescription(s *side, body []byte, answer bool) error {
 	if c.used == nil || c.used.media == nil {
 		return errNoAudio
 	}
-	d, m, err := c.sip.readSDP(body)
+	into := s.answered
+	if !answer {
+		into = s.offered
+	}
+	if err := parsed(body, into); err != nil {
+		return err
+	}
+	protection, err := s.protection, error(nil)
+	if !answer {
+		err = s.prepare(c.used.media, s.wants())
+	}
+	if err == nil {
+		err = s.connect(c.used.media)
+	}
 	if err != nil {
+		s.protection = protection
 		return err
 	}
-	audio := c.set.audio(m.Codecs)
-	if len(audio) == 0 || m.Rejected() {
-		return errNoCodec
-	}
-	c.sip.remote, c.sDir = d, m.Direction
-	c.sip.codecs = chosen(c.keep(audio), m.Codecs)
-	if c.sip.hear = c.sip.codecs; answer {
-		c.sip.hear = c.set.spoken(m.Codecs)
-	}
+	s.choose(c.hers(), answer)
+	c.sip, c.sDir = s, s.theirs().Direction
 	if err := c.formats(); err != nil {
-		return err
-	}
-	r := remoteMedia(&m, answer, c.sip.ice)
-	if err := c.used.media.Connect(relay.SIP, 0, r); err != nil {
 		return err
 	}
 	c.tellHold()
 	return nil
 }
 
-// keep chooses among the codecs of a later description: hers if he has it, else his first.
-func (c *Call) keep(audio []sdp.Codec) sdp.Codec {
-	if len(c.hers) > 0 {
-		if i := indexOf(audio, c.hers[0]); i >= 0 {
-			return audio[i]
-		}
+// hers is what she is sent; nil before that is known.
+func (c *Call) hers() []sdp.Codec {
+	if c.used == nil || c.used.side == nil {
+		return nil
 	}
-	return audio[0]
+	return c.used.speak
 }
 
 // tellHold lets her know that he holds the call, or not any more (XEP-0167 §8).
@@ -160,28 +171,48 @@ func (c *Call) legOffered(in LegOffered) {
 
 // answerOffer answers his re-INVITE: the relay takes what changes, so nobody is asked.
 func (c *Call) answerOffer() {
-	if c.reinvite == nil {
-		// He wants our offer: all that we speak, as in the beginning (RFC 3261 §14.2).
-		c.wished = c.wish()
-		c.used2.Answer(c.sip.reoffer(c.wished))
+	// An offer of ours that his has overtaken has not left the dialog; it is made again after
+	// this one, with what is agreed then.
+	again := c.sip.n.Pending() == sdp.Local
+	if again && c.state != Modifying {
+		c.used2.Refuse(statusPending)
 		return
 	}
-	before := c.sip.local
-	if err := c.takeDescription(c.reinvite, false); err != nil {
+	c.sip.n.Refuse()
+	out, err := c.answerTo(c.reinvite)
+	if err != nil {
 		c.ports.Log().Info().Err(err).Msg("unusable re-INVITE")
-		c.sip.local = before
-		c.used2.Refuse(statusNotAcceptable)
-		return
+		c.sip.n.Refuse()
 	}
-	m := c.sip.remote.Effective(c.sip.stream)
-	local, err := c.used.media.Prepare(relay.SIP, 0, relay.Setup{})
+	switch {
+	case again && c.sip.n.Pending() == sdp.Local:
+		c.used2.Offer(out.Append(nil)) // he asked for it
+	case again:
+		c.offer()
+	}
 	if err != nil {
 		c.used2.Refuse(statusNotAcceptable)
 		return
 	}
+	c.used2.Answer(out.Append(nil))
+}
+
+// answerTo is what his re-INVITE is answered with. To one without offer that is an offer of
+// all that we speak, as in the beginning (RFC 3261 §14.2).
+func (c *Call) answerTo(body []byte) (*sdp.Description, error) {
+	if body == nil {
+		c.wished = c.wish()
+		taken := c.sip.theirs().Codecs
+		return c.sip.reoffer(c.wished, mapping.NumberCodecs(mapping.OfferCodecs(c.own, c.hers()), taken))
+	}
+	if err := c.takeDescription(c.sip, body, false); err != nil {
+		return nil, err
+	}
+	if err := c.sip.renew(c.used.media); err != nil {
+		return nil, err
+	}
 	c.wished = c.wish()
-	r := remoteMedia(&m, false, c.sip.ice)
-	c.used2.Answer(c.sip.answer(c.sip.remote, local, c.sip.codecs, r.Active, c.wished.Answer(c.sDir)))
+	return c.sip.answer(c.wished)
 }
 
 func (c *Call) refuseOffer() {

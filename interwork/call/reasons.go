@@ -6,14 +6,8 @@ import (
 
 	"github.com/stoxgate/stoxgate/interwork/relay"
 	"github.com/stoxgate/stoxgate/jingle"
+	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip"
-	"github.com/stoxgate/stoxgate/xmpp"
-)
-
-// Errors of descriptions.
-var (
-	errNoAudio = errors.New("call: no sound in the description")
-	errNoCodec = errors.New("call: no codec in common")
 )
 
 // reasonBusy: the gateway has no port left, or is going down. It passes, so SIP is told
@@ -33,6 +27,8 @@ func mediaReason(err error) jingle.Reason {
 		r = jingle.Reason{Condition: jingle.ReasonSecurityError, Text: "The DTLS handshake failed"}
 	case errors.Is(err, relay.ErrCodec), errors.Is(err, errNoCodec):
 		r = jingle.Reason{Condition: jingle.ReasonFailedApplication, Text: "No codec in common"}
+	case errors.Is(err, mapping.ErrNoMedia):
+		r = jingle.Reason{Condition: jingle.ReasonUnsupportedApplications, Text: "No media that both sides know"}
 	case errors.Is(err, errNoAudio):
 		r = jingle.Reason{Condition: jingle.ReasonIncompatibleParameters, Text: "No sound in the description"}
 	case errors.Is(err, relay.ErrDescription):
@@ -41,19 +37,6 @@ func mediaReason(err error) jingle.Reason {
 		r = reasonBusy
 	}
 	return r
-}
-
-// initiateRefused reads the error to a session-initiate.
-func initiateRefused(e *xmpp.StanzaError) jingle.Reason {
-	switch e.Condition {
-	case xmpp.ConditionResourceConstraint, xmpp.ConditionConflict:
-		return jingle.Reason{Condition: jingle.ReasonBusy}
-	case xmpp.ConditionBadRequest, xmpp.ConditionNotAcceptable, xmpp.ConditionFeatureNotImplemented:
-		return jingle.Reason{Condition: jingle.ReasonUnsupportedApplications}
-	case xmpp.ConditionRemoteServerTimeout:
-		return jingle.Reason{Condition: jingle.ReasonTimeout}
-	}
-	return jingle.Reason{Condition: jingle.ReasonGone}
 }
 
 // Answers to re-INVITEs that are not looked at.

@@ -30,6 +30,10 @@ func (c *Call) stanza(in StanzaReceived) {
 		c.ports.Answer(in.IQ, jingle.UnknownSession())
 		return
 	}
+	if j.Action == jingle.ActionSessionTerminate && b.session.State() == jingle.StateEnded {
+		c.ports.Answer(in.IQ, nil) // it crossed ours, or comes again
+		return
+	}
 	if err := b.session.Receive(j); err != nil {
 		c.ports.Answer(in.IQ, asStanzaError(err))
 		return
@@ -59,13 +63,11 @@ func (c *Call) action(b *branch, j *jingle.Jingle) {
 		}, nil)
 	case jingle.ActionContentModify:
 		c.modified(b, j)
-	case jingle.ActionContentRemove:
-		if len(b.session.Contents()) == 0 {
-			c.terminated(b, j.Reason)
-		}
+	case jingle.ActionContentRemove, jingle.ActionContentReject:
+		c.removed(b, j.Reason)
 	case jingle.ActionTransportReplace:
 		c.request(b, &jingle.Jingle{Action: jingle.ActionTransportReject, Contents: transportsOf(j.Contents)}, nil)
-	case jingle.ActionContentAccept, jingle.ActionContentReject, jingle.ActionDescriptionInfo, jingle.ActionSecurityInfo,
+	case jingle.ActionContentAccept, jingle.ActionDescriptionInfo, jingle.ActionSecurityInfo,
 		jingle.ActionSessionInfo, jingle.ActionTransportAccept, jingle.ActionTransportReject:
 	}
 }
@@ -147,7 +149,7 @@ func (c *Call) initiated(b *branch, j *jingle.Jingle) {
 		c.cancel(b, c.why)
 		return
 	}
-	b.theirs, b.jid, c.used = j, b.session.Peer(), b
+	b.said, b.jid, c.used = j, b.session.Peer(), b
 	if audioContent(j) == nil {
 		r := jingle.Reason{Condition: jingle.ReasonUnsupportedApplications, Text: "A call needs sound over RTP and ICE"}
 		if c.state == StateUnknown {
@@ -178,7 +180,7 @@ func (c *Call) accepted(b *branch, j *jingle.Jingle) {
 		c.cancel(b, r)
 		return
 	}
-	b.theirs, c.used = j, b
+	b.said, c.used = j, b
 	if audioContent(j) == nil {
 		c.fail(jingle.Reason{Condition: jingle.ReasonFailedApplication, Text: "The answer has no sound"}, MediaFailed)
 		return
@@ -214,6 +216,27 @@ func (c *Call) terminated(b *branch, r *jingle.Reason) {
 	}
 }
 
+// removed: she took a content away (XEP-0166 §7.2.6). Without the sound the call is over, which
+// is for us to say when she does not.
+func (c *Call) removed(b *branch, r *jingle.Reason) {
+	for _, k := range b.session.Contents() {
+		if a := audioContent(b.said); k.Media == "audio" && (a == nil || a.Name == k.Name) {
+			return
+		}
+	}
+	why := jingle.Reason{Condition: jingle.ReasonSuccess}
+	if r != nil {
+		why = *r
+	}
+	if b != c.used {
+		c.cancel(b, why)
+		c.refusedBy(why, mapping.ReasonToStatus(why, !c.rec.Rang.IsZero()))
+		return
+	}
+	c.ended(PartyXMPP, why)
+	c.raise(MediaFailed)
+}
+
 // terminate ends the session in use.
 func (c *Call) terminate(b *branch) {
 	if b != nil {
@@ -240,45 +263,46 @@ func (c *Call) cancel(b *branch, r jingle.Reason) {
 func (c *Call) transportInfo(b *branch, j *jingle.Jingle) {
 	for i := range j.Contents {
 		t := j.Contents[i].Transport
-		if t == nil || t.Kind != jingle.TransportICE {
-			continue
-		}
-		list := candidatesOf(t)
-		if !b.ready {
-			if n := maxEarly - len(b.early); n > 0 {
-				b.early = append(b.early, list[:min(n, len(list))]...)
-			}
-			c.earlyKeys(b, t)
-			continue
-		}
-		if c.restarts(b, t) {
-			c.restart(b, &j.Contents[i])
+		switch {
+		case t == nil || t.Kind != jingle.TransportICE:
+		case b.side == nil:
+			c.early(b, t)
+		case c.restarts(b, t):
+			c.restart(b, t)
 			return
-		}
-		if err := b.media.AddCandidates(relay.Jingle, 0, list); err != nil {
-			c.ports.Log().Debug().Err(err).Msg("candidates not taken")
+		default:
+			var m sdp.Media
+			mapping.TransportToMedia(t, &m)
+			if err := b.media.AddCandidates(relay.Jingle, 0, relayCandidates(m.Candidates)); err != nil {
+				c.ports.Log().Debug().Err(err).Msg("candidates not taken")
+			}
 		}
 	}
 }
 
-// earlyKeys fills in what came after the description and before it is used (XEP-0320 §2).
-func (c *Call) earlyKeys(b *branch, t *jingle.Transport) {
-	a := audioContent(b.theirs)
+// early adds to her description what comes after it and before it is used: candidates,
+// credentials, fingerprints (XEP-0320 §2).
+func (c *Call) early(b *branch, t *jingle.Transport) {
+	a := audioContent(b.said)
 	if a == nil {
 		return
 	}
-	if a.Transport.Ufrag == "" || a.Transport.Pwd == "" {
-		a.Transport.Ufrag, a.Transport.Pwd = t.Ufrag, t.Pwd
+	to := a.Transport
+	if n := maxEarly - len(to.Candidates); n > 0 {
+		to.Candidates = append(to.Candidates, t.Candidates[:min(n, len(t.Candidates))]...)
 	}
-	if len(a.Transport.Fingerprints) == 0 {
-		a.Transport.Fingerprints = t.Fingerprints
+	if to.Ufrag == "" || to.Pwd == "" {
+		to.Ufrag, to.Pwd = t.Ufrag, t.Pwd
+	}
+	if len(to.Fingerprints) == 0 {
+		to.Fingerprints = t.Fingerprints
 	}
 }
 
 // restarts tells whether a transport-info begins ICE anew: both credentials, and others
 // than before. What lacks one of them means the known ones.
 func (c *Call) restarts(b *branch, t *jingle.Transport) bool {
-	a := audioContent(b.theirs)
+	a := audioContent(b.said)
 	if a == nil || t.Ufrag == "" || t.Pwd == "" {
 		return false
 	}
@@ -287,25 +311,24 @@ func (c *Call) restarts(b *branch, t *jingle.Transport) bool {
 
 // restart answers an ICE restart with new credentials of ours and a candidate at least:
 // to Conversations that is what makes it an answer.
-func (c *Call) restart(b *branch, theirs *jingle.Content) {
-	a := audioContent(b.theirs)
+func (c *Call) restart(b *branch, theirs *jingle.Transport) {
+	a := audioContent(b.said)
 	local, err := b.media.Restart(relay.Jingle, 0)
 	if err != nil {
 		c.ports.Log().Warn().Err(err).Msg("ice restart failed")
 		return
 	}
-	a.Transport.Ufrag, a.Transport.Pwd = theirs.Transport.Ufrag, theirs.Transport.Pwd
+	a.Transport.Ufrag, a.Transport.Pwd = theirs.Ufrag, theirs.Pwd
 	b.local = local
-	b.generation++
-	if err := b.media.Connect(relay.Jingle, 0, relay.Remote{
-		Ufrag: theirs.Transport.Ufrag, Pwd: theirs.Transport.Pwd, Candidates: candidatesOf(theirs.Transport), Mux: true,
-	}); err != nil {
+	var m sdp.Media
+	mapping.TransportToMedia(theirs, &m)
+	if err := b.media.Connect(relay.Jingle, 0, b.remote(&m)); err != nil {
 		c.fail(mediaReason(err), MediaFailed)
 		return
 	}
 	var contents []jingle.Content
 	for _, k := range b.session.Contents() {
-		contents = append(contents, jingle.Content{Creator: k.Creator, Name: k.Name, Transport: transport(local, "", b.generation)})
+		contents = append(contents, jingle.Content{Creator: k.Creator, Name: k.Name, Transport: b.ownTransport(local.Candidates)})
 	}
 	c.request(b, &jingle.Jingle{Action: jingle.ActionTransportInfo, Contents: contents}, nil)
 	c.ports.Note("ICE restart")
@@ -313,29 +336,27 @@ func (c *Call) restart(b *branch, theirs *jingle.Content) {
 
 // trickle sends candidates of ours that were found late.
 func (c *Call) trickle(b *branch, list []relay.Candidate) {
-	if len(list) == 0 || b.session == nil || b.session.State() == jingle.StateEnded {
+	if len(list) == 0 || b.side == nil || b.session == nil || b.session.State() == jingle.StateEnded {
 		return
 	}
 	states := b.session.Contents()
 	if len(states) == 0 {
 		return
 	}
-	t := &jingle.Transport{Ufrag: b.local.Ufrag, Pwd: b.local.Pwd, Candidates: jingleCandidates(list, len(b.local.Candidates)+b.sent, b.generation)}
-	b.sent += len(list)
 	c.request(b, &jingle.Jingle{
-		Action: jingle.ActionTransportInfo, Contents: []jingle.Content{{Creator: states[0].Creator, Name: states[0].Name, Transport: t}},
+		Action: jingle.ActionTransportInfo, Contents: []jingle.Content{{Creator: states[0].Creator, Name: states[0].Name, Transport: b.ownTransport(list)}},
 	}, nil)
 }
 
 // modified: her content-modify of the sound.
 func (c *Call) modified(b *branch, j *jingle.Jingle) {
-	a := audioContent(b.theirs)
+	a := audioContent(b.said)
 	for i := range j.Contents {
 		if a == nil || j.Contents[i].Name != a.Name && len(b.session.Contents()) > 1 {
 			continue
 		}
 		role := b.session.Role().Other() // hers
-		c.xDir = mapping.SendersToDirection(j.Contents[i].Senders, role)
+		c.xDir, a.Senders = mapping.SendersToDirection(j.Contents[i].Senders, role), j.Contents[i].Senders
 		c.directionChanged()
 	}
 }
@@ -386,7 +407,10 @@ func (c *Call) directionChanged() {
 
 // wish is what she wants of him now: to send, to hear, both or none.
 func (c *Call) wish() sdp.Direction {
-	return sdp.DirectionOf(c.xDir.Sends() || c.xHold, c.xDir.Receives() && !c.xHold)
+	if c.xHold {
+		return mapping.HoldDirection(c.xDir)
+	}
+	return c.xDir
 }
 
 // wishAgain asks for an offer when he does not know yet what she wants.

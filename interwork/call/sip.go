@@ -36,10 +36,7 @@ func (c *Call) sipInput(in Input) {
 	case LegOfferAnswered:
 		c.offerAnswered(in)
 	case LegOfferRefused:
-		if l := c.legOf(in.Leg); l != nil && l == c.used2 {
-			c.wished = c.wish() // he does not want it: it is not asked again
-			c.raise(SModified)
-		}
+		c.offerRefused(in)
 	case LegEnded:
 		c.legEnded(in)
 	case LegInfo:
@@ -67,8 +64,11 @@ func (c *Call) legOf(l Leg) *leg {
 func (c *Call) dialling(in Dialling) {
 	l := &leg{Leg: in.Leg, replaced: in.Replaced}
 	c.legs = append(c.legs, l)
-	if c.state.Over() || c.used2 != nil && !in.Replaced {
+	switch {
+	case c.state.Over():
 		l.End(mapping.ReasonToReasons(c.why, false)...)
+	case in.Replaced && c.transfer == nil, !in.Replaced && c.used2 != nil:
+		l.End(elsewhere...) // another device has it
 	}
 }
 
@@ -137,7 +137,7 @@ func (c *Call) legRang(in LegRang) {
 		return
 	}
 	if len(in.Body) > 0 {
-		c.preview = in.Body
+		l.preview = in.Body
 	}
 	// 183 without sound is no ringing; with sound it is what the caller would hear, which we
 	// cannot play yet.
@@ -157,7 +157,10 @@ func (c *Call) legAnswered(in LegAnswered) {
 	case l.replaced:
 		c.transferAnswered(l, in.Body)
 		return
-	case c.used2 != nil || c.state.Over():
+	case c.state.Over():
+		l.End(mapping.ReasonToReasons(c.why, true)...)
+		return
+	case c.used2 != nil:
 		l.End(elsewhere...)
 		return
 	}
@@ -170,7 +173,7 @@ func (c *Call) legAnswered(in LegAnswered) {
 	}
 	body := in.Body
 	if body == nil {
-		body = c.preview
+		body = l.preview
 	}
 	if err := c.hisAnswer(body); err != nil {
 		c.ports.Log().Info().Err(err).Msg("unusable answer")
@@ -220,8 +223,8 @@ func (c *Call) legEnded(in LegEnded) {
 		r = jingle.Reason{Condition: jingle.ReasonExpired}
 	case !in.ByPeer:
 		r = jingle.Reason{Condition: jingle.ReasonConnectivityError}
-	case c.rec.Direction == SIPToXMPP && !c.taken:
-		r = mapping.CancelToReason(in.Reasons)
+	case c.rec.Direction == SIPToXMPP && c.rec.Bridged.IsZero():
+		r = mapping.CancelToReason(in.Reasons) // it may cross our 2xx
 	}
 	if c.transferDone() {
 		return
@@ -233,26 +236,31 @@ func (c *Call) legEnded(in LegEnded) {
 	c.raise(SEnded)
 }
 
-// dial offers sound to all his devices.
+// dial offers sound to all his devices: first the codecs that she told, if she did.
 func (c *Call) dial() {
 	b := c.used
-	var hers []sdp.Codec
-	if a := audioContent(b.theirs); a != nil {
-		hers = codecsOf(a.Description)
-	}
 	if !c.openMedia(b) {
 		c.dialled = true
 		return
 	}
-	c.sip.protection = c.set.SIP
-	local, err := b.media.Prepare(relay.SIP, 0, relay.Setup{Protection: c.set.SIP})
-	if err != nil {
-		c.dialled = true
-		c.fail(mediaReason(err), MediaFailed)
-		return
+	var hers []sdp.Codec
+	if b.said != nil {
+		if d, err := c.described(b); err == nil {
+			if i, err := newSide(relay.Jingle, c.own, c.id).sound(d); err == nil {
+				hers = d.Media[i].Codecs
+			}
+		}
 	}
-	c.offered = nil
-	c.ports.Dial(c.sip.offer(local, c.set.offer(hers), c.wish()))
+	err := c.sip.prepare(b.media, relay.Setup{Protection: c.set.SIP})
+	if err == nil {
+		var offer *sdp.Description
+		if offer, err = c.sip.offer(mapping.OfferCodecs(c.own, hers), c.wish()); err == nil {
+			c.ports.Dial(offer.Append(nil))
+			return
+		}
+	}
+	c.dialled = true
+	c.fail(mediaReason(err), MediaFailed)
 }
 
 func (c *Call) ring() {

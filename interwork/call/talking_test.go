@@ -41,7 +41,8 @@ func TestHisHold(t *testing.T) {
 	w.answer(nil)
 	w.do(LegOffered{Leg: l, Body: []byte(pcma)}, "jingle session-info to phone unhold", "leg answer PCMA RTP/AVP sendrecv")
 	w.answer(nil)
-	w.do(LegOffered{Leg: l}, "leg answer PCMA RTP/AVP sendrecv")
+	w.do(LegOffered{Leg: l}, "leg answer PCMA,opus,G722,PCMU RTP/AVP sendrecv")
+	w.do(LegOfferAnswered{Leg: l, Body: []byte(pcma)})
 	w.do(LegOffered{Leg: l, Body: []byte("rubbish")}, "leg refuse 488")
 	require.Equal(t, Active, w.c.State())
 }

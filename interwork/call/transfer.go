@@ -5,6 +5,7 @@ import (
 	"github.com/stoxgate/stoxgate/jingle"
 	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip"
+	"github.com/stoxgate/stoxgate/sip/sdp"
 	"github.com/stoxgate/stoxgate/xmpp"
 )
 
@@ -16,6 +17,8 @@ type transfer struct {
 	over bool // who asked has hung up
 	out  bool // no more INVITEs will be sent
 	best sip.Status
+	side *side         // with who is called
+	wish sdp.Direction // that the offer to them said
 }
 
 // referred: he asks us to call somebody else in his place.
@@ -38,11 +41,21 @@ func (c *Call) referred(in LegReferred) {
 	if in.Replaces != "" {
 		headers = appendHeader(headers, "Replaces", in.Replaces)
 	}
-	c.transfer = &transfer{by: l}
+	next := newSide(relay.SIP, c.own, c.id)
+	err := next.prepare(c.used.media, relay.Setup{Protection: c.sip.protection})
+	var offer *sdp.Description
+	if err == nil {
+		offer, err = next.offer(mapping.OfferCodecs(c.own, c.hers()), c.wish())
+	}
+	if err != nil {
+		l.AnswerRefer(sip.Status{Code: 480})
+		return
+	}
+	c.transfer = &transfer{by: l, side: next, wish: c.wish()}
 	l.AnswerRefer(sip.Status{Code: 202})
 	l.Progress(sip.Status{Code: 100})
 	c.ports.Note("transfer to " + in.Target.String())
-	c.ports.Transfer(in.Target, c.sip.reoffer(c.wish()), headers)
+	c.ports.Transfer(in.Target, offer.Append(nil), headers)
 }
 
 func appendHeader(list []sip.Header, name, value string) []sip.Header {
@@ -66,24 +79,27 @@ func (c *Call) transferAnswered(l *leg, body []byte) {
 		l.End(elsewhere...)
 		return
 	}
-	before := c.used2
-	c.used2, l.replaced = l, false
-	if err := c.takeDescription(body, true); err != nil {
-		c.used2, l.replaced = before, true
+	if err := c.takeDescription(t.side, body, true); err != nil {
 		l.End(mapping.ReasonToReasons(mediaReason(err), true)...)
 		return // transferFailed comes with the end of the leg
 	}
-	c.transfer = nil
+	c.used2, l.replaced, c.transfer = l, false, nil
 	for _, o := range c.legs {
 		if o.replaced && !o.over {
 			o.End(elsewhere...)
 		}
 	}
-	c.wished = c.wish()
-	if t.over {
-		return
+	if !t.over {
+		t.by.Progress(sip.Status{Code: 200})
 	}
-	t.by.Progress(sip.Status{Code: 200})
+	c.moved(t.wish)
+}
+
+// moved: his place is taken by somebody who was told this direction, and what the one before
+// was asked has no answer any more.
+func (c *Call) moved(told sdp.Direction) {
+	c.wished = told
+	c.raise(SModified)
 }
 
 // transferDialled: the INVITEs to the target are out, or could not be sent.
@@ -182,24 +198,22 @@ func (InviteReplaced) isInput() {}
 
 // replace moves his side to another device.
 func (c *Call) replace(in InviteReplaced) {
-	old := c.legOf(in.Old)
-	if old == nil || old.over || c.state.Over() || in.Offer == nil || c.used == nil || c.used.media == nil {
+	old, early := c.legOf(in.Old), c.used2 == nil
+	switch {
+	case old == nil || old.over || c.state.Over() || in.Offer == nil || c.used == nil || c.used.media == nil,
+		early && c.rec.Direction != XMPPToSIP, !early && old != c.used2, // RFC 3891 §3
+		c.rec.Direction == SIPToXMPP && !c.taken:
 		in.Leg.Reject(sip.Status{Code: 481})
 		return
 	}
-	early := c.used2 == nil
-	if !early && old != c.used2 || early && c.rec.Direction != XMPPToSIP {
-		in.Leg.Reject(sip.Status{Code: 481})
-		return
-	}
-	next := sipSide{origin: c.sip.origin}
-	d, m, err := next.readSDP(in.Offer)
-	if err == nil && len(c.set.audio(m.Codecs)) == 0 {
-		err = errNoCodec
-	}
-	var local relay.Local
+	next := newSide(relay.SIP, c.own, c.id)
+	err := c.takeDescription(next, in.Offer, false)
 	if err == nil {
-		local, err = c.used.media.Prepare(relay.SIP, 0, next.wants(&m))
+		err = next.renew(c.used.media)
+	}
+	var answer *sdp.Description
+	if err == nil {
+		answer, err = next.answer(c.wish())
 	}
 	if err != nil {
 		in.Leg.Reject(sip.Status{Code: 488})
@@ -207,31 +221,16 @@ func (c *Call) replace(in InviteReplaced) {
 	}
 	l := &leg{Leg: in.Leg}
 	c.legs, c.used2 = append(c.legs, l), l
-	c.sip, c.sDir = next, m.Direction
-	c.sip.remote, c.sip.codecs = d, chosen(c.keep(c.set.audio(m.Codecs)), m.Codecs)
-	c.sip.hear = c.sip.codecs
-	if early {
-		c.sip.codecs = m.Codecs // what she speaks is not known yet
-	} else if err := c.formats(); err != nil {
-		c.ports.Log().Warn().Err(err).Msg("formats after a replacement")
-	}
-	r := remoteMedia(&m, false, c.sip.ice)
-	if err := c.used.media.Connect(relay.SIP, 0, r); err != nil {
-		c.ports.Log().Warn().Err(err).Msg("media after a replacement")
-	}
-	if again, err := c.used.media.Prepare(relay.SIP, 0, relay.Setup{}); err == nil {
-		local = again
-	}
-	c.wished = c.wish()
-	answer := chosen(c.keep(c.set.audio(m.Codecs)), m.Codecs)
-	l.Accept(c.sip.answer(d, local, answer, r.Active, c.wished.Answer(c.sDir)))
+	l.Accept(answer.Append(nil))
 	for _, o := range c.legs {
 		if o != l && !o.over {
 			o.End(elsewhere...)
 		}
 	}
 	c.ports.Note("dialog replaced")
+	c.moved(c.wish())
 	if early {
+		c.rec.Status = 200
 		c.raise(SAnswered)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stoxgate/stoxgate/interwork/relay"
 	"github.com/stoxgate/stoxgate/jingle"
+	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/sdp"
 	"github.com/stoxgate/stoxgate/xmpp"
@@ -230,6 +231,9 @@ func (m *fakeMedia) Restart(relay.Side, int) (relay.Local, error) {
 }
 
 func (m *fakeMedia) Format(side relay.Side, _ int, f relay.Format) error {
+	if !m.ready[side] {
+		return relay.ErrNotPrepared
+	}
 	m.format[side] = f
 	return nil
 }
@@ -305,7 +309,7 @@ func codecsIn(t *testing.T, b []byte) string {
 		}
 		var names []string
 		for _, c := range m.Codecs {
-			if !isEvent(c) {
+			if !mapping.IsEvents(c) {
 				names = append(names, c.Name)
 			}
 		}

@@ -117,6 +117,7 @@ var chance = []struct {
 	{regexp.MustCompile(`(;tag=|;branch=|Call-ID: )[^;\s@]+`), "$1…"},
 	{regexp.MustCompile(`(/sip-|id='jg-)[0-9a-z-]+`), "$1…"},
 	{regexp.MustCompile(`((?:ssrc|ufrag|port)=|name='cname' value=)'[^']*'`), "$1'…'"},
+	{regexp.MustCompile(`( id=)'c[0-9a-v]{10}'`), "$1'…'"}, // of a candidate: made of its address
 	{regexp.MustCompile(`(?:[0-9A-F]{2}:){31}[0-9A-F]{2}`), "4A:…:9F"},
 }
 
