@@ -14,7 +14,7 @@
 //     leave away. All lists and texts are bounded.
 //   - An error in answer to an IQ ends the call in several clients, so Session refuses what would lead the
 //     parties into different ideas of the session, and lets pass what does no harm.
-//   - A session belongs to a pair of addresses, never to its sid alone; see Sessions.
-//   - Nothing here reads a clock, makes ids, locks or logs. Session and Sessions belong to one goroutine at a
-//     time.
+//   - A session belongs to a pair of addresses, never to its sid alone: whoever keeps a table of sessions
+//     looks them up so.
+//   - Nothing here reads a clock, makes ids, locks or logs. A Session belongs to one goroutine at a time.
 package jingle

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/stoxgate/stoxgate/xmpp"
 )
@@ -201,6 +202,15 @@ func (s *Session) receiveInitiate(j *Jingle) error {
 		return TieBreak()
 	}
 	return OutOfOrder("session exists")
+}
+
+// Prevails tells which of two proposals for the same thing stands: that with the lower sid, by octets, or if
+// those are equal that of the lower address (XEP-0166 §7.2.16, XEP-0353 §4.1).
+func Prevails(sid string, from xmpp.JID, otherSID string, other xmpp.JID) bool {
+	if c := strings.Compare(sid, otherSID); c != 0 {
+		return c < 0
+	}
+	return from.String() < other.String()
 }
 
 // initiate takes the contents of a session-initiate.

@@ -464,3 +464,41 @@ func TestStateNames(t *testing.T) {
 		t.Error("lists are not in the order of XEP-0166")
 	}
 }
+
+func TestPrevails(t *testing.T) {
+	a, b := xmpp.MustJID("a@x/1"), xmpp.MustJID("b@x/1")
+	for _, tc := range []struct {
+		sid   string
+		from  xmpp.JID
+		other string
+		peer  xmpp.JID
+		want  bool
+	}{
+		{"1", b, "2", a, true},
+		{"2", a, "1", b, false},
+		{"Z", b, "a", a, true}, // by octets
+		{"1", a, "1", b, true},
+		{"1", b, "1", a, false},
+	} {
+		if got := jingle.Prevails(tc.sid, tc.from, tc.other, tc.peer); got != tc.want {
+			t.Errorf("%s of %s against %s of %s: %v", tc.sid, tc.from, tc.other, tc.peer, got)
+		}
+	}
+}
+
+// BenchmarkParse measures a session-initiate as Conversations sends it.
+func BenchmarkParse(b *testing.B) {
+	var e *xmpp.Element
+	for _, in := range goldenInputs(b) {
+		if p := read(b, string(in)); jingle.Is(p) && p.Attribute("action") == "session-initiate" {
+			e = p
+			break
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := jingle.Parse(e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

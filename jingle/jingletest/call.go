@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/stoxgate/stoxgate/jingle"
 	"github.com/stoxgate/stoxgate/xmpp"
@@ -235,9 +234,6 @@ func (c *Call) Start(j *jingle.Jingle) func() *xmpp.StanzaError {
 	p.mu.Lock()
 	if c.session == nil {
 		c.session = jingle.NewSession(c.SID, p.JID(), c.Peer, jingle.RoleInitiator)
-		if err := p.sessions.Add(c.session, time.Time{}); err != nil {
-			p.tb.Fatalf("jingletest: %v", err)
-		}
 	}
 	session, err := c.session, c.session.Send(j)
 	p.mu.Unlock()

@@ -57,8 +57,7 @@ type Party struct {
 	cfg Config
 
 	mu         sync.Mutex
-	changed    chan struct{} // closed and replaced at every event
-	sessions   jingle.Sessions
+	changed    chan struct{}    // closed and replaced at every event
 	calls      map[string]*Call // by sid
 	fresh      []*Call          // that the peer began, oldest first
 	requests   map[string]*request
@@ -245,8 +244,16 @@ func (p *Party) judge(iq *xmpp.IQ) []*xmpp.StanzaError {
 	for _, note := range j.Ignored {
 		p.violate("%s of %s: %s", j.Action, iq.From, note)
 	}
-	s, _, err := p.sessions.Receive(j, p.JID(), iq.From, time.Time{})
-	verdict := asStanzaError(err)
+	var s *jingle.Session
+	if c := p.calls[j.SID]; c != nil && c.session != nil && c.session.Peer() == iq.From {
+		s = c.session
+	} else if j.Action == jingle.ActionSessionInitiate && (c == nil || c.session == nil) {
+		s = jingle.NewSession(j.SID, p.JID(), iq.From, jingle.RoleResponder)
+	}
+	verdict := jingle.UnknownSession()
+	if s != nil {
+		verdict = asStanzaError(s.Receive(j))
+	}
 	if verdict == nil {
 		c := p.callOf(j.SID, iq.From)
 		c.session, c.Peer = s, iq.From

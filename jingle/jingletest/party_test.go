@@ -191,27 +191,3 @@ func TestAnswers(t *testing.T) {
 		})
 	}
 }
-
-// TestCollision lets both call at the same moment: ben does not answer before he has sent his own.
-func TestCollision(t *testing.T) {
-	srv := xmpptest.Start(t, xmpptest.Config{})
-	ben := jingletest.New(t, srv.User("ben@chat.example/laptop").Endpoint, jingletest.Config{
-		Answer: func(*jingle.Jingle, *xmpp.StanzaError) []*xmpp.StanzaError { return nil },
-	})
-	rec := &recorder{TB: t}
-	ann := jingletest.New(rec, srv.User("ann@chat.example/phone").Endpoint, jingletest.Config{Timeout: 100 * time.Millisecond})
-	initiate := jingle.Jingle{Action: jingle.ActionSessionInitiate, Contents: []jingle.Content{jingletest.Audio("0", jingletest.Transport("actpass", 1))}}
-	first := initiate
-	ann.Call("a", ben.JID()).Start(&first)
-	second := initiate
-	if err := ben.Call("b", ann.JID()).Do(&second); !jingle.IsTieBreak(err) {
-		t.Errorf("the higher sid gets %v", err)
-	}
-	third := initiate
-	if err := ben.Call("0", ann.JID()).Do(&third); err != nil {
-		t.Errorf("the lower sid gets %v", err)
-	}
-	if got := rec.end(); !strings.Contains(got, "session-initiate to ben@chat.example/laptop") {
-		t.Errorf("the silence of ben is not noticed: %s", got)
-	}
-}
