@@ -86,10 +86,11 @@ const (
 	owedLife = 2 * time.Minute // a client has given up by then
 )
 
-// sessionKey names a session: an id alone is no proof, for its peer gave it out.
+// sessionKey names a session: an id alone is no proof, for its peer gave it out, and may
+// give the same one to two of our users.
 type sessionKey struct {
-	user xmpp.JID // bare
-	sid  string
+	user, self xmpp.JID // bare
+	sid        string
 }
 
 func (g *Gateway) buildCalls() error {
@@ -225,10 +226,11 @@ func (c *calls) bury(a *actor) {
 	}
 }
 
-func (c *calls) find(user xmpp.JID, sid string) *actor {
+// find finds the call of a stanza from user to self.
+func (c *calls) find(user, self xmpp.JID, sid string) *actor {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.bySID[sessionKey{user.Bare(), sid}]
+	return c.bySID[sessionKey{user.Bare(), self.Bare(), sid}]
 }
 
 // crossing tells whether a call the other way waits to be taken.
@@ -250,7 +252,7 @@ func (g *Gateway) callMessage(m *xmpp.Message) bool {
 		return false
 	}
 	if kind, sid, ok := jingle.Bounced(m); ok {
-		if a := c.find(m.From, sid); a != nil {
+		if a := c.find(m.From, m.To, sid); a != nil {
 			a.note(a.user.String(), journal.Gateway, journal.XMPP, string(kind)+" bounced", nil)
 			e := m.Error
 			if e == nil {
@@ -264,7 +266,7 @@ func (g *Gateway) callMessage(m *xmpp.Message) bool {
 		return false
 	}
 	if kind, sid, ok := jingle.Received(m); ok {
-		if a := c.find(m.From, sid); a != nil && kind == jingle.KindPropose {
+		if a := c.find(m.From, m.To, sid); a != nil && kind == jingle.KindPropose {
 			a.offer(call.ReceiptReceived{From: m.From})
 		}
 		return true
@@ -277,7 +279,7 @@ func (g *Gateway) callMessage(m *xmpp.Message) bool {
 		g.log.Debug().Err(err).Stringer("from", m.From).Msg("jingle message unusable")
 		return true
 	}
-	a := c.find(m.From, jm.ID)
+	a := c.find(m.From, m.To, jm.ID)
 	if a == nil && jm.Kind == jingle.KindPropose {
 		a = c.proposed(m, jm)
 	}
@@ -367,7 +369,7 @@ func (g *Gateway) callIQ(iq *xmpp.IQ) bool {
 		g.send(iq.ErrorReply(*e))
 		return true
 	}
-	a := c.find(iq.From, j.SID)
+	a := c.find(iq.From, iq.To, j.SID)
 	if a == nil && j.Action == jingle.ActionSessionInitiate {
 		uri, refused := c.mayCall(iq.From, iq.To)
 		if refused == nil && c.crossing(call.SIPToXMPP, iq.From, uri) {
@@ -414,7 +416,7 @@ func (c *calls) linkDown() {
 	if c == nil {
 		return
 	}
-	c.requests.failAll(&xmpp.StanzaError{Type: xmpp.ErrorWait, Condition: xmpp.ConditionRecipientUnavailable, Text: "The XMPP server cannot be reached"})
+	c.requests.failAll(noLink())
 }
 
 // last sends a stanza that must not get lost with the link.

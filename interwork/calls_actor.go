@@ -46,7 +46,7 @@ func (a *actor) offer(in call.Input) bool { return a.box.offer(in) }
 
 // addSession makes a session id lead here; calls.mu is held or not needed yet.
 func (a *actor) addSession(sid string) {
-	k := sessionKey{a.user, sid}
+	k := sessionKey{a.user, a.self.Bare(), sid}
 	a.keys = append(a.keys, k)
 	a.calls.bySID[k] = a
 }
@@ -117,8 +117,14 @@ func (a *actor) Request(to xmpp.JID, j *jingle.Jingle, answered func(*xmpp.Stanz
 	}
 	if err := send(iq); err != nil {
 		a.log.Debug().Err(err).Str("action", string(j.Action)).Msg("jingle stanza not sent")
-		a.calls.requests.fail(iq.ID, to, &xmpp.StanzaError{Type: xmpp.ErrorWait, Condition: xmpp.ConditionRecipientUnavailable})
+		a.calls.requests.fail(iq.ID, to, noLink())
 	}
+}
+
+// noLink stands for the answer that does not come while the XMPP server cannot be reached. It
+// says nothing of the client, which may well be there.
+func noLink() *xmpp.StanzaError {
+	return &xmpp.StanzaError{Type: xmpp.ErrorWait, Condition: xmpp.ConditionRemoteServerTimeout, Text: "The XMPP server cannot be reached"}
 }
 
 // Answer implements call.Ports.

@@ -13,6 +13,7 @@ import (
 	"github.com/stoxgate/stoxgate/jingle"
 	"github.com/stoxgate/stoxgate/sip/siptest"
 	"github.com/stoxgate/stoxgate/xmpp"
+	"github.com/stoxgate/stoxgate/xmpp/xmpptest"
 )
 
 // Candidates come after the session-initiate, one by one.
@@ -116,6 +117,77 @@ func TestCallOutlivesTheLink(t *testing.T) {
 	r.eventually("the call is over", func() bool { return r.gateway.Calls().Current == 0 })
 	r.server.Resume()
 	require.Equal(t, jingle.ReasonSuccess, d.want(jingle.ActionSessionTerminate).Reason.Condition)
+}
+
+// The link breaks while the client is asked whether it is still there: that says nothing of
+// the client.
+func TestCallOutlivesTheLinkUnasked(t *testing.T) {
+	r := callRig(t, func(c *interwork.Config) { c.Calls.Settings.Alive = 50 * time.Millisecond })
+	otto := r.callPhone("otto")
+	phone, d := newEar(t), newDevice(t, r.mira)
+	c := r.answered(otto, d, siptest.CallConfig{SDP: phone.sdp("8")}, pcmaCodec)
+	r.talk(d, phone, mediaIn(t, c.SDP()))
+	d.user.ExpectIQ(t, xmpptest.Match("a question", func(s xmpp.Stanza) bool {
+		iq, ok := s.(*xmpp.IQ)
+		return ok && iq.Type == xmpp.IQSet && jingle.Is(iq.Payload) && iq.Payload.Attribute("action") == string(jingle.ActionSessionInfo)
+	}))
+	r.server.Stall()
+	r.server.Drop()
+	r.eventually("the link is down", func() bool { return !r.gateway.Status().Link })
+	phone.forget()
+	d.ear.forget()
+	r.talk(d, phone, mediaIn(t, c.SDP()))
+	require.Equal(t, 1, r.gateway.Calls().Current)
+	_, err := c.Hangup(r.ctx())
+	require.NoError(t, err)
+	r.eventually("the call is over", func() bool { return r.gateway.Calls().Current == 0 })
+	r.server.Resume()
+	require.Equal(t, jingle.ReasonSuccess, d.want(jingle.ActionSessionTerminate).Reason.Condition)
+}
+
+// What comes for a session that is over: another terminate is no error, everything else
+// finds no session; and neither does anything for one that never was, or was with another
+// of our users.
+func TestWhatComesLate(t *testing.T) {
+	r := callRig(t, nil)
+	otto := r.callPhone("otto")
+	phone, d := newEar(t), newDevice(t, r.mira)
+	c := r.answered(otto, d, siptest.CallConfig{SDP: phone.sdp("8")}, pcmaCodec)
+	end := func() *jingle.Jingle {
+		return &jingle.Jingle{Action: jingle.ActionSessionTerminate, Reason: &jingle.Reason{Condition: jingle.ReasonSuccess}}
+	}
+	own := d.to
+	d.to = xmpp.MustJID("anna@" + sipDomain + "/any")
+	require.True(t, jingle.IsUnknownSession(d.ask(end())))
+	d.to = own
+	r.hangUp(c, d)
+	require.Nil(t, d.ask(end()))
+	for _, j := range []*jingle.Jingle{{Action: jingle.ActionSessionInfo}, {Action: jingle.ActionContentModify, Contents: []jingle.Content{{Creator: jingle.RoleInitiator, Name: "0"}}}} {
+		e := d.ask(j)
+		require.True(t, jingle.IsUnknownSession(e) && e.App != nil, j.Action)
+	}
+	d.sid = "never"
+	e := d.ask(end())
+	require.True(t, jingle.IsUnknownSession(e) && e.App != nil)
+}
+
+// She uses one id for calls with two of our users.
+func TestOneIDForTwoCalls(t *testing.T) {
+	r := callRig(t, nil)
+	otto, anna := r.callPhone("otto"), r.callPhone("anna")
+	d := newDevice(t, r.mira)
+	d.sid = "same"
+	for name, p := range map[string]*siptest.Phone{"otto": otto, "anna": anna} {
+		d.send(jingle.KindPropose, jid(name), nil)
+		c, err := p.Incoming(r.ctx(), siptest.CallConfig{})
+		require.NoError(t, err)
+		require.NoError(t, c.Ring(180, nil))
+		d.wantMessage(jingle.KindRinging)
+	}
+	for _, name := range []string{"otto", "anna"} {
+		d.send(jingle.KindRetract, jid(name), &jingle.Reason{Condition: jingle.ReasonCancel})
+	}
+	r.eventually("both calls are over", func() bool { return r.gateway.Calls().Current == 0 })
 }
 
 // After many calls of every kind nothing is left: no port, no dialog, no goroutine.
