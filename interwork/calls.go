@@ -169,7 +169,7 @@ func (c *calls) admit(dir call.Direction, self, user xmpp.JID, uri sip.URI, sid,
 	case len(c.byUser[names[0]]) >= c.cfg.PerUser || source != "" && len(c.byUser[source]) >= c.cfg.PerUser:
 		return nil, cause.Overloaded(errors.New("interwork: too many calls of one user"))
 	}
-	a := &actor{g: c.g, calls: c, dir: dir, flow: c.g.flows.next('c'), self: self, asked: self, user: user.Bare(), uri: uri, names: names, started: time.Now()}
+	a := &actor{g: c.g, calls: c, dir: dir, flow: c.g.flows.next('c'), self: self, asked: self, user: user.Bare(), uri: uri, names: names, sid: sid, started: time.Now()}
 	a.log = c.g.log.With().Str("flow", a.flow).Str("direction", string(dir)).Stringer("jid", a.user).Str("aor", uri.Key()).Logger()
 	a.box = newMailbox(callInbox, &c.wg, c.g.crew.run, func(in call.Input) { a.call.Handle(in) })
 	a.call = call.New(a, &c.settings, dir, self, user)

@@ -30,6 +30,7 @@ type actor struct {
 	user  xmpp.JID // bare
 	uri   sip.URI  // his
 	names [2]string
+	sid   string       // that the Call-ID stands for, or that it is made of
 	keys  []sessionKey // guarded by calls.mu
 	log   zerolog.Logger
 
@@ -49,6 +50,17 @@ func (a *actor) addSession(sid string) {
 	k := sessionKey{a.user, a.self.Bare(), sid}
 	a.keys = append(a.keys, k)
 	a.calls.bySID[k] = a
+}
+
+// claim makes a session id lead to an actor unless it leads elsewhere.
+func (c *calls) claim(a *actor, sid string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bySID[sessionKey{a.user, a.self.Bare(), sid}] != nil {
+		return false
+	}
+	a.addSession(sid)
+	return true
 }
 
 // note adds a line to the journal.
@@ -71,8 +83,12 @@ func (a *actor) Log() *zerolog.Logger { return &a.log }
 // Now implements call.Ports.
 func (a *actor) Now() time.Time { return time.Now() }
 
-// NewID implements call.Ports: a random UUID (RFC 9562 §5.4), which leads here.
+// NewID implements call.Ports: the id that his Call-ID stands for, if no session has it, and
+// then random UUIDs (RFC 9562 §5.4). It leads here.
 func (a *actor) NewID() string {
+	if len(a.keys) == 0 && a.calls.claim(a, a.sid) {
+		return a.sid
+	}
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80

@@ -15,6 +15,7 @@ import (
 	"github.com/stoxgate/stoxgate/interwork/identity"
 	"github.com/stoxgate/stoxgate/interwork/relay"
 	"github.com/stoxgate/stoxgate/jingle"
+	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/siptest"
 	"github.com/stoxgate/stoxgate/xmpp"
@@ -280,6 +281,41 @@ func TestShutdownEndsCalls(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "BYE", bye.Method)
 	require.Equal(t, jingle.ReasonGone, d.want(jingle.ActionSessionTerminate).Reason.Condition)
+}
+
+// The id of a session and the Call-ID stand for each other, as translate shows them.
+func TestSessionIDsAndCallIDs(t *testing.T) {
+	r := callRig(t, nil)
+	otto := r.callPhone("otto")
+	phone, d := newEar(t), newDevice(t, r.mira)
+	d.sid = "0b0d5f5e-0d55-4c42-9b6e-6f2a8f6a9c11"
+	sid := d.sid
+	d.send(jingle.KindPropose, jid("otto"), nil)
+	in, err := otto.Incoming(r.ctx(), siptest.CallConfig{})
+	require.NoError(t, err)
+	got, ours := mapping.CallIDToSID(in.Invite().Get("Call-ID"), "", 0)
+	require.True(t, ours)
+	require.Equal(t, sid, got)
+	require.NoError(t, in.Reject(486))
+	d.wantMessage(jingle.KindReject)
+
+	for range 2 { // the same Call-ID again: the second session has another id
+		c := r.dial(otto, mira, siptest.CallConfig{SDP: phone.sdp("8"), Headers: []string{"Call-ID: " + in.Invite().Get("Call-ID")}})
+		id := d.wantMessage(jingle.KindPropose).ID
+		require.NotEqual(t, sid, id, "it is taken")
+		d.send(jingle.KindReject, d.to, nil)
+		_, err := c.Wait(r.ctx())
+		require.NoError(t, err)
+	}
+	c := r.dial(otto, mira, siptest.CallConfig{SDP: phone.sdp("8")})
+	n, _, _ := strings.Cut(c.Invite().Get("CSeq"), " ")
+	cseq, err := strconv.Atoi(n)
+	require.NoError(t, err)
+	want, _ := mapping.CallIDToSID(c.Invite().Get("Call-ID"), c.Invite().Tag("From"), uint32(cseq))
+	require.Equal(t, want, d.wantMessage(jingle.KindPropose).ID)
+	d.send(jingle.KindReject, d.to, nil)
+	_, err = c.Wait(r.ctx())
+	require.NoError(t, err)
 }
 
 // Who sees a SIP user sees somebody who can be called.

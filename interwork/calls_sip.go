@@ -122,6 +122,8 @@ func (c *calls) called(l *dialog.Leg, who caller) (*actor, *sip.Status) {
 	if refused != nil {
 		return refuse(refused.Status())
 	}
+	n, _ := sip.CSeq(l.Request())
+	a.sid, _ = mapping.CallIDToSID(l.CallID(), sip.FromTag(l.Request()), n)
 	return a, nil
 }
 
@@ -245,7 +247,7 @@ func (a *actor) dialOne(uri sip.URI, h hop, offer []byte, headers []sip.Header, 
 	ready := make(chan struct{})
 	leg, err := a.calls.layer.Invite(dialog.Outgoing{
 		From: from, To: sip.NameAddr{URI: uri}, RequestURI: h.ruri, Headers: headers, Offer: a.offerTo(h.ruri, h, offer), Target: h.target,
-		CallID: a.flow + "-" + strconv.FormatUint(a.g.lightSeq.Add(1), 36) + "@" + a.calls.host(),
+		CallID: mapping.SIDToCallID(a.sid, from.URI.AOR().String(), uri.AOR().String(), a.calls.host()),
 		Ring:   a.calls.settings.Deadlines.Ring,
 	}, func(e dialog.Event) {
 		<-ready // the leg is known to the call before anything of it

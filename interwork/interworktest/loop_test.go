@@ -42,6 +42,9 @@ func TestCallThroughTwoGateways(t *testing.T) {
 
 	sid := mira.Dial(`jonas\40` + otherComponent + "@" + DefaultComponent)
 	there := incoming(jonas)
+	if there != sid {
+		t.Errorf("the session %s is %s behind the second gateway", sid, there)
+	}
 	expectRinging(mira, sid)
 	jonas.Answer(there)
 	mira.Expect("answered", sid)
