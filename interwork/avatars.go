@@ -3,8 +3,10 @@ package interwork
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 
 	"github.com/stoxgate/stoxgate/interwork/avatar"
+	"github.com/stoxgate/stoxgate/interwork/cause"
 	"github.com/stoxgate/stoxgate/interwork/presence"
 	"github.com/stoxgate/stoxgate/mapping"
 	"github.com/stoxgate/stoxgate/sip"
@@ -25,8 +27,13 @@ type AvatarConfig struct {
 	MaxBytes int // of one picture; default 128 KiB
 }
 
-// stanzaRoom is what a stanza with a picture has besides, in bytes.
-const stanzaRoom = 8 << 10
+const (
+	// stanzaRoom is what a stanza with a picture has besides, in bytes.
+	stanzaRoom = 8 << 10
+	// maxQueued bounds the bytes of pictures that wait for the link: a small request for a
+	// large answer must not fill its queue (8 MiB), which messages need.
+	maxQueued = 2 << 20
+)
 
 // avatars ties pictures (interwork/avatar) to presence, to IQ and to the web.
 type avatars struct {
@@ -34,6 +41,7 @@ type avatars struct {
 	base    string
 	icons   *avatar.Icons   // of SIP users; nil: none are fetched
 	gallery *avatar.Gallery // of XMPP users
+	queued  atomic.Int64    // bytes of pictures that wait for the link
 }
 
 func newAvatars(g *Gateway) *avatars {
@@ -111,14 +119,19 @@ func (a *avatars) picture(iq *xmpp.IQ) *avatar.Picture {
 	return a.icons.Picture(p.key.aor, *icon)
 }
 
-// decorate puts the picture into an answer that is a SIP user's vCard (XEP-0054).
-func (a *avatars) decorate(iq, answer *xmpp.IQ) {
+// decorate sends an answer that is a SIP user's vCard (XEP-0054) with his picture in it;
+// false when it is something else, or there is none.
+func (a *avatars) decorate(iq, answer *xmpp.IQ) bool {
 	if answer.Type != xmpp.IQResult || iq.To.Local() == "" || !answer.Payload.Is(xmpp.NSVCard, "vCard") {
-		return
+		return false
 	}
-	if p := a.picture(iq); p != nil {
-		answer.Payload.Add(p.Photo())
+	p := a.picture(iq)
+	if p == nil {
+		return false
 	}
+	answer.Payload.Add(p.Photo())
+	a.send(iq, answer, len(p.Data))
+	return true
 }
 
 // items answers a request for the avatar nodes of a SIP user (XEP-0084); false when it is
@@ -131,12 +144,27 @@ func (a *avatars) items(iq *xmpp.IQ) bool {
 	if !ok {
 		return false
 	}
-	if answer := q.Answer(a.picture(iq)); answer != nil {
-		a.g.send(iq.Result(answer))
+	p := a.picture(iq)
+	if answer := q.Answer(p); answer != nil {
+		a.send(iq, iq.Result(answer), len(p.Data))
 	} else {
 		a.g.send(iq.ErrorReply(*xmpp.NewStanzaError(xmpp.ConditionItemNotFound, "")))
 	}
 	return true
+}
+
+// send puts an answer with a picture of so many bytes on the stream, unless too many wait.
+func (a *avatars) send(iq, answer *xmpp.IQ, size int) {
+	n := int64(size)
+	if a.queued.Load() > maxQueued {
+		a.g.send(iq.ErrorReply(cause.Overloaded(nil).StanzaError()))
+		return
+	}
+	a.queued.Add(n)
+	if err := a.g.xmpp.Send(answer, func(error) { a.queued.Add(-n) }); err != nil {
+		a.queued.Add(-n)
+		a.g.log.Debug().Err(err).Stringer("to", answer.To).Msg("picture not sent")
+	}
 }
 
 // offer makes the picture of a document good for its watcher, as XMPP sees him.

@@ -9,6 +9,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -162,6 +163,52 @@ func TestJabberUserSeesAPicture(t *testing.T) {
 	r.eventually("her vCard of him has no picture", func() bool {
 		return r.vcard(r.mira, jid("otto")).Child(xmpp.NSVCard, "PHOTO") == nil
 	})
+}
+
+// Many small requests for a large picture are all answered, and leave room for messages.
+func TestPictureFlood(t *testing.T) {
+	noise := image.NewGray(image.Rect(0, 0, 300, 300))
+	rand.NewChaCha8([32]byte{}).Read(noise.Pix)
+	var large bytes.Buffer
+	require.NoError(t, png.Encode(&large, noise))
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(large.Bytes()) }))
+	defer web.Close()
+	r := newRig(t, func(c *interwork.Config) {
+		c.Avatars = interwork.AvatarConfig{Fetch: true, Hosts: []string{"127.0.0.1"}}
+	})
+	otto := r.phone("otto", nil)
+	otto.Answer(siptest.Is("SUBSCRIBE"), siptest.Status(489))
+	aor := "sip:otto@" + sipDomain
+	require.Equal(t, 200, r.publish(otto, aor, "", "600", withIcon(aor, "x", web.URL)).Status)
+	require.NoError(t, r.mira.Send(&xmpp.Presence{To: jid("otto"), Type: xmpp.PresenceSubscribe}))
+	for known, hash := false, ""; !known || hash == ""; {
+		_, known, hash = update(r.mira.ExpectPresence(t, xmpptest.Type(""), xmpptest.From("otto@"+sipDomain)))
+	}
+	r.server.StopReading()
+	const requests = 300
+	answers := make(chan error, requests)
+	for range requests {
+		go func() {
+			_, err := r.mira.IQ(r.t.Context(), &xmpp.IQ{To: jid("otto"), Type: xmpp.IQGet, Payload: xmpp.NewElement(xmpp.NSVCard, "vCard")})
+			answers <- err
+		}()
+	}
+	require.Equal(t, 202, r.say(otto, mira, "ahoy"), "the link takes nothing, and there is room for her message")
+	r.server.ResumeReading()
+	served, refused := 0, 0
+	for range requests {
+		var e *xmpp.StanzaError
+		if err := <-answers; err == nil {
+			served++
+		} else if errors.As(err, &e) && e.Condition == xmpp.ConditionResourceConstraint {
+			refused++
+		} else {
+			require.NoError(t, err)
+		}
+	}
+	require.Positive(t, served)
+	t.Logf("%d served, %d refused", served, refused)
+	r.mira.ExpectMessage(t, xmpptest.Body("ahoy"))
 }
 
 // Without Avatars.Fetch nothing is said about pictures.

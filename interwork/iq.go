@@ -15,10 +15,9 @@ func (g *Gateway) stanzaIQ(iq *xmpp.IQ) {
 		return
 	}
 	answer := g.disco.Answer(iq, g.subject(iq.To))
-	if answer == nil {
+	if answer == nil || g.avatars.decorate(iq, answer) {
 		return
 	}
-	g.avatars.decorate(iq, answer)
 	if err := g.xmpp.Send(answer, nil); err != nil {
 		g.log.Debug().Err(err).Stringer("to", answer.To).Msg("iq answer not sent")
 	}
