@@ -26,7 +26,8 @@ const (
 	// the only one.
 	listSettle     = 400 * time.Millisecond
 	listSettlePoll = 2500 * time.Millisecond
-	// listLimit bounds the documents in one NOTIFY, in bytes; the rest follows in the next.
+	// listLimit bounds the body of one NOTIFY, in bytes, under what a message may have; the
+	// rest follows in the next.
 	listLimit = 48 << 10
 )
 
@@ -258,10 +259,10 @@ func (l *listSub) keep() {
 
 func (l *listSub) notify() {
 	l.mu.Lock()
-	ready := l.ready
+	ready, rest := l.ready, len(l.rest) > 0
 	l.mu.Unlock()
 	if ready {
-		_ = l.sub.Notify(event.Notification{State: sip.SubscriptionActive, Build: l.build}) // over: Ended comes
+		_ = l.sub.Notify(event.Notification{State: sip.SubscriptionActive, Urgent: rest, Build: l.build}) // over: Ended comes
 	}
 }
 

@@ -709,6 +709,31 @@ func TestBuild(t *testing.T) {
 	})
 }
 
+// TestUrgent: a document in pieces does not wait for the interval between them.
+func TestUrgent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d := newDesk(t)
+		defer d.run()()
+		s := d.subscribe()
+		var n Notification
+		n = Notification{State: sip.SubscriptionActive, Build: func(v uint32) (string, []byte) {
+			if v < 3 {
+				n.Urgent = true
+				require.NoError(t, s.Notify(n))
+			}
+			return pidfType, []byte(fmt.Sprint("piece ", v))
+		}}
+		require.NoError(t, s.Notify(n))
+		pass(0)
+		require.Len(t, d.net.requests(), 4)
+		require.NoError(t, s.Notify(active("news")))
+		pass(0)
+		require.Empty(t, d.net.requests(), "what is new waits")
+		pass(5 * time.Second)
+		require.Len(t, d.net.requests(), 1)
+	})
+}
+
 func TestNotifierLimits(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := newDesk(t, func(c *NotifierConfig) { c.Limits = Limits{Total: 12, PerSource: 6, PerWatcher: 4, PerPair: 2} })

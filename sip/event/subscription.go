@@ -38,7 +38,7 @@ type Subscription struct {
 	phase     phase
 	state     sip.SubState // last told
 	busy      bool         // a NOTIFY is in the outbox or under way
-	urgent    bool         // the next NOTIFY answers a SUBSCRIBE
+	urgent    bool         // the next NOTIFY answers a SUBSCRIBE, or is told to be
 	held      uint8        // SUBSCRIBEs that are not answered yet: nothing goes out before the 200
 	tries     uint8
 	localSeq  uint32
@@ -67,6 +67,9 @@ type Notification struct {
 	ContentType string
 	Body        []byte // not to be changed afterwards
 	Language    string // Content-Language
+	// Urgent does not wait for the interval: it goes on with what did not fit into the
+	// NOTIFY before.
+	Urgent bool
 	// Build, if set, makes the document in place of ContentType and Body when it is
 	// sent. version is 0 for the first document of the subscription and grows by one
 	// with each; after Restore it has a gap, so the next document must be a full one.
@@ -154,6 +157,7 @@ func (s *Subscription) Notify(n Notification) error {
 	}
 	s.next = &n
 	s.state = n.State
+	s.urgent = s.urgent || n.Urgent
 	s.mu.Unlock()
 	s.settle()
 	return nil
@@ -327,6 +331,7 @@ func (s *Subscription) send(ctx context.Context) {
 		return
 	}
 	version := s.version
+	s.urgent = false // before Build, which may want to go on
 	s.mu.Unlock()
 	contentType, body := n.ContentType, n.Body
 	if n.Build != nil {
@@ -337,7 +342,7 @@ func (s *Subscription) send(ctx context.Context) {
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ua.ErrRequest, err)
 	}
-	s.sent, s.urgent = s.n.alarms.now(), false
+	s.sent = s.n.alarms.now()
 	s.mu.Unlock()
 
 	var res *sip.Response

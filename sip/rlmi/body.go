@@ -105,41 +105,71 @@ func line(s string) string {
 	}, s)
 }
 
-// Split cuts a body into several whose parts have at most limit bytes in sum, for messages that must not grow
-// for ever. The first stays full if it was and names every resource, those that are told later without an
-// instance, which means that nothing is known yet (RFC 4662 §6); the others are partial, with versions that
-// follow. A part that exceeds the limit alone is in a body of its own.
+// Split cuts a body into several of at most limit bytes each, for messages that must not grow for ever. The
+// first stays full if it was; the others are partial, with versions that follow. The first names every resource,
+// those that are told later without an instance, which means that nothing is known yet (RFC 4662 §5.5), as long
+// as the names leave half of it for what they are about. Of a longer list it has the beginning, and the receiver
+// learns of the others by the partial ones. One resource that exceeds the limit alone is in a body of its own.
 func (b *Body) Split(limit int) []Body {
+	limit -= b.envelope()
+	names := 0
+	for i := range b.List.Resources {
+		names += len(bare(b.List.Resources[i]).append(nil))
+	}
+	naming := b.List.Full && names <= limit/2
 	out := []Body{{Domain: b.Domain, List: b.List}}
-	first := &out[0].List
-	first.Resources = nil
-	size := 0
+	out[0].List.Resources = nil
+	size, told := 0, 0 // of the last one
+	if naming {
+		size = names
+	}
 	for _, r := range b.List.Resources {
-		parts, n := b.partsOf(&r)
-		if n > 0 && size > 0 && size+n > limit {
+		known := naming && len(r.Instances) == 0
+		parts, cost := b.partsOf(&r)
+		cost += len(r.append(nil))
+		if naming && len(out) == 1 {
+			cost -= len(bare(r).append(nil))
+		}
+		if !known && told > 0 && size+cost > limit {
 			later := b.List
 			later.Version, later.Full, later.Names, later.Resources = b.List.Version+uint32(len(out)), false, nil, nil
 			out = append(out, Body{Domain: b.Domain, List: later})
-			size = 0
+			size, told = 0, 0
 		}
-		size += n
+		if naming && len(out) > 1 {
+			out[0].List.Resources = append(out[0].List.Resources, *bare(r))
+			if known {
+				continue
+			}
+		}
+		size, told = size+cost, told+1
 		last := &out[len(out)-1]
-		if len(out) > 1 && b.List.Full {
-			known := r
-			known.Instances = nil
-			out[0].List.Resources = append(out[0].List.Resources, known)
-		}
 		last.List.Resources = append(last.List.Resources, r)
 		last.Parts = append(last.Parts, parts...)
 	}
 	return out
 }
 
+// bare is a resource of which nothing is known.
+func bare(r Resource) *Resource {
+	r.Instances = nil
+	return &r
+}
+
+// envelope is what a body has around its resources, in bytes.
+func (b *Body) envelope() int {
+	empty := Body{Domain: b.Domain, List: b.List}
+	empty.List.Resources = nil
+	data, _ := empty.Append(nil)
+	return len(data) + 16 // for longer numbers
+}
+
+// partsOf are the parts of a resource, and how many bytes they make in a body.
 func (b *Body) partsOf(r *Resource) (parts []Part, size int) {
 	for _, i := range r.Instances {
 		if p := b.Part(i.CID); p != nil {
 			parts = append(parts, *p)
-			size += len(p.Data)
+			size += len(appendHead(nil, "rlmi-0", cid(p.CID), line(p.ContentType))) + len(p.Data) + len("\r\n")
 		}
 	}
 	return parts, size

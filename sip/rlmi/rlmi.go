@@ -251,26 +251,29 @@ func (l *List) Append(dst []byte) []byte {
 	dst = append(dst, '>')
 	dst = appendNames(dst, l.Names)
 	for i := range l.Resources {
-		r := &l.Resources[i]
-		dst = append(dst, "<resource"...)
-		dst = appendAttr(dst, "uri", r.URI)
-		dst = append(dst, '>')
-		dst = appendNames(dst, r.Names)
-		for _, x := range r.Instances {
-			dst = append(dst, "<instance"...)
-			dst = appendAttr(dst, "id", x.ID)
-			dst = appendAttr(dst, "state", string(x.State))
-			if x.Reason != "" {
-				dst = appendAttr(dst, "reason", x.Reason)
-			}
-			if x.CID != "" {
-				dst = appendAttr(dst, "cid", x.CID)
-			}
-			dst = append(dst, "/>"...)
-		}
-		dst = append(dst, "</resource>"...)
+		dst = l.Resources[i].append(dst)
 	}
 	return append(dst, "</list>"...)
+}
+
+func (r *Resource) append(dst []byte) []byte {
+	dst = append(dst, "<resource"...)
+	dst = appendAttr(dst, "uri", r.URI)
+	dst = append(dst, '>')
+	dst = appendNames(dst, r.Names)
+	for _, x := range r.Instances {
+		dst = append(dst, "<instance"...)
+		dst = appendAttr(dst, "id", x.ID)
+		dst = appendAttr(dst, "state", string(x.State))
+		if x.Reason != "" {
+			dst = appendAttr(dst, "reason", x.Reason)
+		}
+		if x.CID != "" {
+			dst = appendAttr(dst, "cid", x.CID)
+		}
+		dst = append(dst, "/>"...)
+	}
+	return append(dst, "</resource>"...)
 }
 
 func (l *List) String() string { return string(l.Append(nil)) }

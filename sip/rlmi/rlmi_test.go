@@ -210,17 +210,22 @@ func TestAppendBodyHostile(t *testing.T) {
 	}
 }
 
-func TestSplit(t *testing.T) {
+func splitBody(n, document int) Body {
 	b := Body{List: List{URI: "u", Full: true, Names: []Name{{"", "n"}}}}
-	for i := range 5 {
+	for i := range n {
 		r := Resource{URI: fmt.Sprint("r", i)}
-		if i != 1 {
+		if i%5 != 1 {
 			r.Instances = []Instance{{"a", Active, "", fmt.Sprint("c", i)}}
-			b.Parts = append(b.Parts, Part{CID: fmt.Sprint("c", i), Data: make([]byte, 10)})
+			b.Parts = append(b.Parts, Part{CID: fmt.Sprint("c", i), Data: make([]byte, document)})
 		}
 		b.List.Resources = append(b.List.Resources, r)
 	}
-	got := b.Split(25)
+	return b
+}
+
+func TestSplit(t *testing.T) {
+	b := splitBody(5, 1000)
+	got := b.Split(2700)
 	if len(got) != 2 || !got[0].List.Full || got[1].List.Full || got[1].List.Version != 1 || got[1].List.Names != nil {
 		t.Fatalf("%+v", got)
 	}
@@ -230,16 +235,48 @@ func TestSplit(t *testing.T) {
 	if got[0].List.Resources[3].Instances != nil || got[1].List.Resources[0].Instances == nil || len(b.List.Resources) != 5 {
 		t.Fatalf("%+v", got)
 	}
-	if got := b.Split(1000); len(got) != 1 || cmp.Diff(b, got[0]) != "" {
+	if got := b.Split(10_000); len(got) != 1 || cmp.Diff(b, got[0]) != "" {
 		t.Fatalf("%+v", got)
 	}
-	if got := b.Split(1); len(got) != 4 || len(got[3].Parts) != 1 || got[3].List.Version != 3 {
+	if got := b.Split(1400); len(got) != 4 || len(got[3].Parts) != 1 || got[3].List.Version != 3 {
 		t.Fatalf("%+v", got)
 	}
 	b.List.Full = false
-	if got := b.Split(25); len(got[0].List.Resources) != 3 {
+	if got := b.Split(2700); len(got[0].List.Resources) != 3 {
 		t.Fatalf("%+v", got)
 	}
+}
+
+// Whatever the size of a list and of its documents, no body is larger than it may be, and all is told once.
+func TestSplitLimits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := splitBody(rapid.IntRange(0, 400).Draw(t, "resources"), rapid.IntRange(0, 600).Draw(t, "document"))
+		b.List.Full = rapid.Bool().Draw(t, "full")
+		limit := rapid.IntRange(1500, 20_000).Draw(t, "limit")
+		told, named := map[string]int{}, map[string]bool{}
+		for i, x := range b.Split(limit) {
+			if data, _ := x.Append(nil); len(data) > limit {
+				t.Fatalf("body %d has %d bytes", i, len(data))
+			}
+			if x.List.Version != b.List.Version+uint32(i) || x.List.Full != (b.List.Full && i == 0) {
+				t.Fatalf("body %d: version %d, full %v", i, x.List.Version, x.List.Full)
+			}
+			for _, r := range x.List.Resources {
+				named[r.URI] = true
+				for _, instance := range r.Instances {
+					told[r.URI]++
+					if x.Part(instance.CID) == nil {
+						t.Fatalf("body %d: %s has no part", i, r.URI)
+					}
+				}
+			}
+		}
+		for _, r := range b.List.Resources {
+			if !named[r.URI] || told[r.URI] != len(r.Instances) {
+				t.Fatalf("%s: named %v, told %d times", r.URI, named[r.URI], told[r.URI])
+			}
+		}
+	})
 }
 
 func TestRoundTrip(t *testing.T) {
