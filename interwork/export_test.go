@@ -1,9 +1,12 @@
 package interwork
 
 import (
+	"context"
+	"encoding/json"
 	"sync"
 	"time"
 
+	"github.com/stoxgate/stoxgate/interwork/store"
 	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/sip/event"
 	"github.com/stoxgate/stoxgate/xmpp"
@@ -39,3 +42,18 @@ func (g *Gateway) HoldLoads(n int) (release func()) {
 const SubscribeBacklog = subscribeBacklog
 
 func TooBusy(waited time.Duration, backlog int) bool { return tooBusy(waited, backlog) }
+
+// Unconfirmed is the moment at which publications of before a restart are given up.
+func (g *Gateway) Unconfirmed() { g.posters.unconfirmed() }
+
+// PublicationTag is what the store has of what we publish for a user.
+func (g *Gateway) PublicationTag(jid string) (tag string) {
+	_ = g.store.EventDialogs(context.Background(), func(row store.EventDialogRow) error {
+		var r postingRecord
+		if row.Kind == kindPosting && row.ID == jid && json.Unmarshal(row.Record, &r) == nil {
+			tag = r.ETag
+		}
+		return nil
+	})
+	return tag
+}

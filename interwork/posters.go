@@ -3,6 +3,8 @@ package interwork
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -107,10 +109,7 @@ func (p *posters) tell(u *poster) {
 		return
 	}
 	if !u.resources.Available() {
-		if u.posting != nil {
-			u.posting.Remove()
-			u.posting = nil
-		}
+		p.withdraw(u)
 		return
 	}
 	d, _ := mapping.PresenceToPIDF(u.resources, mapping.PresenceContext{Entity: u.aor, IconBase: p.g.avatars.base})
@@ -130,6 +129,63 @@ func (p *posters) tell(u *poster) {
 	u.posting, u.etag = posting, ""
 }
 
+// withdraw takes back what is published, also before a restart; p.mu is held.
+func (p *posters) withdraw(u *poster) {
+	if u.posting != nil {
+		u.posting.Remove()
+		u.posting = nil
+		return
+	}
+	tag := u.etag
+	if u.etag = ""; tag == "" {
+		return
+	}
+	if _, err := p.publisher.Publish(event.PostOptions{
+		From: sip.NameAddr{URI: u.aor}, To: u.aor, Package: presencePackage, ETag: tag, Owner: p, Data: u.jid,
+	}); err != nil {
+		p.g.log.Warn().Err(err).Stringer("jid", u.jid).Msg("presence not taken back")
+	}
+}
+
+// up lets those of whom something was published before a restart show that they are still
+// there: when the link is up the gateway asks (gates.up).
+func (p *posters) up() {
+	p.mu.Lock()
+	waiting := slices.ContainsFunc(slices.Collect(maps.Values(p.m)), func(u *poster) bool { return u.etag != "" })
+	p.mu.Unlock()
+	if !waiting {
+		return
+	}
+	p.g.work.Go(func() {
+		timer := time.NewTimer(p.g.events.settings.Confirm)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			p.unconfirmed()
+		case <-p.g.workCtx.Done():
+		}
+	})
+}
+
+// unconfirmed takes back what was published before a restart of those who did not show
+// themselves: it would last for up to an hour.
+func (p *posters) unconfirmed() {
+	if !p.g.xmpp.Up() {
+		return // asked again with the next link
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, u := range p.m {
+		if u.etag == "" {
+			continue
+		}
+		if aor, ok := p.aorOf(u.jid); ok {
+			u.aor = aor
+			p.withdraw(u)
+		}
+	}
+}
+
 var _ event.PostOwner = (*posters)(nil)
 
 // PostChanged implements event.PostOwner. The publisher calls it while nothing of ours is
@@ -146,7 +202,7 @@ func (p *posters) PostChanged(x *event.Posting, st event.PostStatus) {
 		p.g.note(p.g.flows.next('p'), journal.Gateway, jid.String(), "PUBLISH published")
 	case event.PostEnded:
 		p.g.events.forget(kindPosting, jid.String())
-		if st.Code == 0 && st.Err == nil {
+		if st.Code == 0 && st.Err == nil || st.Code == 412 { // taken back, or over by itself
 			return
 		}
 		p.g.log.Warn().Err(st.Err).Int("status", st.Code).Stringer("jid", jid).Msg("presence server refuses presence")
@@ -163,15 +219,17 @@ func (p *posters) gaveUp(jid xmpp.JID, x *event.Posting) {
 }
 
 // restore takes the tag of a publication before a restart, so that it is replaced and not
-// doubled.
+// doubled. Whether the tag still counts is for the server to say, which answers 412 to one
+// that does not (RFC 3903 §4.1): the publication is made anew then. The clock here says
+// nothing about it.
 func (p *posters) restore(row store.EventDialogRow) error {
 	var r postingRecord
 	if err := json.Unmarshal(row.Record, &r); err != nil {
 		return err
 	}
 	jid, err := xmpp.ParseJID(row.JID)
-	if err != nil || !time.Now().Before(row.Expires) {
-		return event.ErrExpired
+	if err != nil {
+		return err
 	}
 	p.m[jid] = &poster{jid: jid, etag: r.ETag}
 	return nil

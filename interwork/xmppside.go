@@ -45,6 +45,7 @@ func (g *Gateway) LinkChanged(up bool, err error) {
 	g.pairs.linkUp()
 	g.calls.linkUp()
 	g.gates.up()
+	g.posters.up()
 }
 
 func (g *Gateway) stanzaMessage(m *xmpp.Message) {

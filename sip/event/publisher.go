@@ -89,7 +89,8 @@ type PostOptions struct {
 	Expires     time.Duration // asked for, 3600 s when zero
 	ContentType string
 	Body        []byte // not to be changed
-	// ETag is that of a publication before a restart, which is modified then.
+	// ETag is that of a publication before a restart, which is modified then, or, without
+	// a Body, removed.
 	ETag  string
 	Owner PostOwner
 	Data  any
@@ -133,7 +134,8 @@ func (p *Publisher) Publish(o PostOptions) (*Posting, error) {
 	if o.Expires == 0 {
 		o.Expires = time.Hour
 	}
-	if o.Owner == nil || o.From.URI.IsZero() || o.To.IsZero() || !isToken(o.Package) || o.ContentType == "" || len(o.Body) == 0 ||
+	removal := o.ETag != "" && len(o.Body) == 0
+	if o.Owner == nil || o.From.URI.IsZero() || o.To.IsZero() || !isToken(o.Package) || !removal && (o.ContentType == "" || len(o.Body) == 0) ||
 		o.Expires < 0 || o.ETag != "" && !isToken(o.ETag) {
 		return nil, fmt.Errorf("%w: a posting needs From, To, Package, ContentType, Body and Owner", ErrConfig)
 	}
@@ -159,6 +161,9 @@ func (p *Publisher) Publish(o PostOptions) (*Posting, error) {
 	}
 	x.mu.Lock()
 	x.signal(postStart)
+	if removal {
+		x.signal(postRemove)
+	}
 	x.mu.Unlock()
 	x.settle()
 	return x, nil
