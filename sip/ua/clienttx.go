@@ -53,14 +53,16 @@ func (u *UA) begin(key txKey, p path, wire []byte, limit time.Duration, done fun
 		wait = min(wait, tx.interval)
 	}
 	u.wheel.schedule(&tx.timer, wait)
-	if err := p.send(wire); err != nil {
-		tx.finish(nil, err)
-	} else if p.reliable() && !p.stream.alive() || u.closing() {
+	p.post(wire, tx.fail)
+	if p.reliable() && !p.stream.alive() || u.closing() {
 		// It was closed between the table and the write, and nobody was told.
 		tx.finish(nil, fmt.Errorf("%w: %w", ErrTransport, ErrClosed))
 	}
 	return tx
 }
+
+// fail ends the transaction when its request could not be sent.
+func (tx *clientTx) fail(err error) { tx.finish(nil, err) }
 
 // finish ends the transaction once.
 func (tx *clientTx) finish(res *sip.Response, err error) {

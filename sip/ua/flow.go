@@ -93,6 +93,18 @@ func (p path) send(b []byte) error {
 	return p.sock.send(b, p.remote)
 }
 
+// post is send for what may be kept back for a moment (Hold) and is not changed any more;
+// failed takes the error.
+func (p path) post(b []byte, failed func(error)) {
+	if p.stream == nil {
+		p.sock.post(b, p.remote, failed)
+		return
+	}
+	if err := p.stream.send(b); err != nil {
+		failed(err)
+	}
+}
+
 // pathOf finds the living flow.
 func (u *UA) pathOf(f Flow) (path, error) {
 	if f.Transport == "udp" {

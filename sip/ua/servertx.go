@@ -157,6 +157,13 @@ func (tx *serverTx) answer(code int, b []byte) error {
 	if !tx.finish(b) {
 		return ErrAnswered
 	}
+	if !tx.path.reliable() {
+		// A lost answer is sent again when the request is.
+		tx.path.post(b, func(err error) {
+			tx.u.log.Debug().Err(err).Str("remote", tx.path.remote.String()).Int("status", code).Msg("answer not sent")
+		})
+		return nil
+	}
 	return tx.u.sendOrBack(tx.path, tx.back, b)
 }
 

@@ -20,6 +20,10 @@ type socket struct {
 	u     *UA
 	pc    *net.UDPConn
 	local netip.AddrPort
+
+	batch batcher // nil: one at a time
+	held  held
+	out   outward
 }
 
 func (u *UA) listenUDP(ctx context.Context, l Listen) (*socket, error) {
@@ -37,7 +41,7 @@ func (u *UA) listenUDP(ctx context.Context, l Listen) (*socket, error) {
 	}
 	_ = pc.SetReadBuffer(socketBuffer) // the kernel may grant less
 	_ = pc.SetWriteBuffer(socketBuffer)
-	return &socket{u: u, pc: pc, local: pc.LocalAddr().(*net.UDPAddr).AddrPort()}, nil
+	return &socket{u: u, pc: pc, local: pc.LocalAddr().(*net.UDPAddr).AddrPort(), batch: newBatcher(pc, addr.Addr().Is6())}, nil
 }
 
 // listenAddr resolves the host of a listener.
@@ -61,24 +65,36 @@ func listenAddr(ctx context.Context, l Listen) (netip.AddrPort, error) {
 
 // read takes datagrams until the socket is closed.
 func (s *socket) read() {
+	if s.batch != nil {
+		s.readBatches()
+		return
+	}
 	buf := make([]byte, 65536)
 	for {
 		n, from, err := s.pc.ReadFromUDPAddrPort(buf)
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
+			if s.over(err) {
 				return
-			}
-			// An ICMP error or a transient lack of memory: the socket still works.
-			s.u.log.Debug().Err(err).Str("local", s.local.String()).Msg("udp read failed")
-			select {
-			case <-s.u.ctx.Done():
-				return
-			case <-time.After(time.Millisecond):
 			}
 			continue
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		s.datagram(buf[:n], from)
+	}
+}
+
+// over tells the end of the socket from an ICMP error or a transient lack of memory, after
+// which it still works.
+func (s *socket) over(err error) bool {
+	if errors.Is(err, net.ErrClosed) {
+		return true
+	}
+	s.u.log.Debug().Err(err).Str("local", s.local.String()).Msg("udp read failed")
+	select {
+	case <-s.u.ctx.Done():
+		return true
+	case <-time.After(time.Millisecond):
+		return false
 	}
 }
 
