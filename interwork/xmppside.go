@@ -25,6 +25,12 @@ func (g *Gateway) HandleStanza(s xmpp.Stanza) {
 	}
 }
 
+// Hold implements component.Batcher: what the stanzas lead to goes out together.
+func (g *Gateway) Hold() { g.ua.Hold() }
+
+// Release implements component.Batcher.
+func (g *Gateway) Release() { g.ua.Release() }
+
 // LinkChanged implements component.Handler.
 func (g *Gateway) LinkChanged(up bool, err error) {
 	g.linkSince.Store(time.Now().UnixNano())

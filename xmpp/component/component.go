@@ -101,6 +101,14 @@ type Handler interface {
 	LinkChanged(up bool, err error)
 }
 
+// Batcher is a Handler that is told when several things come together: stanzas that were read at once, or the
+// news (the second argument of Send) that several were written. Hold comes before the first of them and Release
+// after the last, from the goroutine that brings them. The two may be nested and come from two goroutines at a time.
+type Batcher interface {
+	Hold()
+	Release()
+}
+
 // Component is one component of an XMPP server. Its methods may be called from any goroutine.
 type Component struct {
 	cfg     Config

@@ -33,6 +33,9 @@ type link struct {
 	pings     int          // of the writer only
 	pingID    string       // what the ids of all pings start with
 
+	batcher Batcher // nil: nobody to tell
+	holding bool    // of the reader only
+
 	mu      sync.Mutex // orders the setting of deadlines
 	closeBy time.Time  // zero while the link is to stay
 
@@ -57,6 +60,7 @@ func newLink(cfg *Config, conn net.Conn, domain xmpp.JID, pingID string) *link {
 type linkReader struct{ l *link }
 
 func (r linkReader) Read(p []byte) (int, error) {
+	r.l.release()
 	if err := r.l.setDeadline(r.l.conn.SetReadDeadline, r.l.patience()); err != nil {
 		return 0, err
 	}
@@ -65,6 +69,34 @@ func (r linkReader) Read(p []byte) (int, error) {
 		r.l.lastRead.Store(time.Now().UnixNano())
 	}
 	return n, err
+}
+
+// hold tells, before the first stanza after a read, that there may be more; release that all are handed out.
+func (l *link) hold() {
+	if l.batcher != nil && !l.holding {
+		l.holding = true
+		l.batcher.Hold()
+	}
+}
+
+func (l *link) release() {
+	if l.holding {
+		l.holding = false
+		l.batcher.Release()
+	}
+}
+
+// tellWritten tells the senders of stanzas that they are on the wire.
+func (l *link) tellWritten(items []item) {
+	if l.batcher != nil && len(items) > 1 {
+		l.batcher.Hold()
+		defer l.batcher.Release()
+	}
+	for _, it := range items {
+		if it.written != nil {
+			it.written(nil)
+		}
+	}
 }
 
 // patience is how long a read may take, 0 for ever.
@@ -200,11 +232,7 @@ func (l *link) writeBatch(b batch, k *keepalive) error {
 			return err
 		}
 		l.queue.done(n, end-start)
-		for _, it := range items[:n] {
-			if it.written != nil {
-				it.written(nil)
-			}
-		}
+		l.tellWritten(items[:n])
 		items, start = items[n:], end
 	}
 	l.queue.reuse(b)

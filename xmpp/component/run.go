@@ -50,6 +50,7 @@ func (c *Component) once(ctx context.Context) (lasted time.Duration, err error) 
 	c.cfg.Log.Info().Str("domain", c.cfg.Domain).Msg("component: link is up")
 	c.setLastError(nil)
 	c.link.Store(l)
+	l.batcher, _ = c.handler.(Batcher)
 	go l.write()
 	stop := context.AfterFunc(ctx, func() {
 		c.link.CompareAndSwap(l, nil)
@@ -73,6 +74,7 @@ func (c *Component) once(ctx context.Context) (lasted time.Duration, err error) 
 
 // read hands out what comes in until the stream ends. The error says why it did.
 func (c *Component) read(l *link) error {
+	defer l.release()
 	for {
 		e, err := l.dec.Next()
 		var large *xmpp.ErrTooLarge
@@ -139,6 +141,7 @@ func (c *Component) take(l *link, s xmpp.Stanza) {
 		c.cfg.Log.Warn().Stringer("to", to).Msg("component: stanza without from dropped")
 		return
 	}
+	l.hold()
 	c.handler.HandleStanza(s)
 }
 
