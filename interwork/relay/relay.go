@@ -235,7 +235,7 @@ func (r *Relay) Open(flow string, f func(Event)) *Session {
 		return s
 	}
 	r.every++
-	s.shard = int(r.every)
+	s.turn, s.shard = int(r.every), r.engine.pick()
 	r.sessions[s] = struct{}{}
 	return s
 }

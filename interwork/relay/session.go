@@ -21,6 +21,7 @@ type Session struct {
 	relay *Relay
 	flow  string
 	log   zerolog.Logger
+	turn  int // of those opened
 	shard int // its sockets share a reader
 	cname string
 

@@ -32,7 +32,7 @@ func newTicker(wg *sync.WaitGroup) *ticker {
 	return t
 }
 
-func (t *ticker) shard(s *Session) *tickShard { return t.shards[s.shard%len(t.shards)] }
+func (t *ticker) shard(s *Session) *tickShard { return t.shards[s.turn%len(t.shards)] }
 
 func (t *ticker) add(s *Session) {
 	h := t.shard(s)
