@@ -263,7 +263,8 @@ func (l *leg) send(w *writer, b []byte) {
 
 // collide gives our stream another source when the peer uses the same (RFC 3550 §8.2).
 func (l *leg) collide(w *writer) {
-	l.t.sendRTCP(w, appendBYE(appendSDES(appendReport(l.t.scratch[:0], l.tx.ssrc, nil, nil), l.tx.ssrc, l.s.cname), l.tx.ssrc))
+	// At once: a batch would keep the scratch buffer.
+	l.t.sendRTCP(&writer{now: w.now}, appendBYE(appendSDES(appendReport(l.t.scratch[:0], l.tx.ssrc, nil, nil), l.tx.ssrc, l.s.cname), l.tx.ssrc))
 	l.tx.ssrc = randomUint32()
 }
 

@@ -40,8 +40,12 @@ func (l *source) describe(a netip.AddrPort) {
 	*l = source{signalled: a}
 }
 
-// accept tells whether a packet that nothing authenticates belongs to the leg.
+// accept tells whether a packet that nothing authenticates belongs to the leg. Nobody can
+// be answered at port 0, so such a source is none.
 func (l *source) accept(from netip.AddrPort, ssrc uint32, seq uint16, now time.Time) bool {
+	if from.Port() == 0 {
+		return false
+	}
 	if from == l.addr || from == l.signalled {
 		l.lock(from, ssrc, seq, now)
 		return true

@@ -49,6 +49,13 @@ func TestSource(t *testing.T) {
 			require.False(t, l.accept(other, uint32(i), uint16(i*77), now))
 		}
 	})
+	t.Run("port 0 never", func(t *testing.T) {
+		l := source{signalled: phone}
+		for i := range uint16(100) {
+			require.False(t, l.accept(netip.AddrPortFrom(phone.Addr(), 0), 1, i, now))
+		}
+		require.Equal(t, phone, l.target())
+	})
 	t.Run("two at once never", func(t *testing.T) {
 		l := source{signalled: phone}
 		for i := range uint16(100) {
@@ -124,6 +131,18 @@ func mustPrepare(t testing.TB, s *Session, side Side) Local {
 	l, err := s.Prepare(side, 0, Setup{})
 	require.NoError(t, err)
 	return l
+}
+
+// TestRTCPPortZero: RTCP then goes to the port after that of RTP.
+func TestRTCPPortZero(t *testing.T) {
+	r := newTestRelay(t, nil)
+	s, _, _, b := plainCall(t, r, codecs(pcmu), codecs(pcmu))
+	remote := b.remote()
+	remote.RTCP = netip.AddrPortFrom(remote.RTP.Addr(), 0)
+	require.NoError(t, s.Connect(SIP, 0, remote))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Equal(t, remote.RTP.Port()+1, s.legs[SIP][0].t.rtcpTo.Port())
 }
 
 // TestPhoneBehindNAT: the description has an address that leads nowhere.

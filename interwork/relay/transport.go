@@ -309,7 +309,7 @@ func (t *transport) direct(r Remote) {
 	t.face(to.Addr())
 	t.src.describe(to)
 	rtcp := r.RTCP
-	if (!rtcp.IsValid() || rtcp.Addr().IsUnspecified()) && to.IsValid() && to.Port() < 65535 {
+	if (!rtcp.IsValid() || rtcp.Addr().IsUnspecified() || rtcp.Port() == 0) && to.IsValid() && to.Port() < 65535 {
 		rtcp = netip.AddrPortFrom(to.Addr(), to.Port()+1)
 	}
 	if rtcp != t.rtcpTo {
