@@ -272,6 +272,8 @@ func (c *Call) timer(t Timer) {
 		if !c.seen {
 			c.refusedByAll()
 		}
+	case TimerAlert:
+		c.alert()
 	case TimerGone:
 		c.ended(PartyXMPP, jingle.Reason{Condition: jingle.ReasonGone, Text: "The client went offline"})
 		c.raise(XGone)

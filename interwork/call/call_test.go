@@ -2,6 +2,7 @@ package call
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -279,6 +280,30 @@ func TestBounce(t *testing.T) {
 	w.quiet(InviteReceived{Leg: l, Offer: []byte(pcma)})
 	w.do(bounce)
 	w.answer(xmpp.NewStanzaError(xmpp.ConditionServiceUnavailable, ""), "leg reject 404", "recorded gone by xmpp")
+}
+
+// Dino 0.4 shows the call and says nothing until its user decides: no ringing, and no
+// receipt either. Its reject has no reason, and a second one goes to her own account.
+func TestSilentClient(t *testing.T) {
+	w := newWorld(t, SIPToXMPP)
+	l := w.leg("leg")
+	w.do(InviteReceived{Leg: l, Offer: []byte(pcma)}, "message propose to all")
+	require.Equal(t, 2*time.Second, w.timers[TimerAlert])
+	w.do(TimerFired{TimerAlert}, "leg ring 180")
+	require.Equal(t, Calling, w.c.State())
+	require.Equal(t, Deadlines{}.WithDefaults().Reach, w.timers[TimerState], "nobody is known to ring")
+	w.do(MessageReceived{From: mira, Message: &jingle.Message{Kind: jingle.KindReject, ID: "id-1"}},
+		"leg reject 486", "recorded busy by xmpp")
+	require.Zero(t, w.timers[TimerAlert])
+
+	// Whoever takes it, or says that it rings, within that time needs no help.
+	w = newWorld(t, SIPToXMPP)
+	l = w.leg("leg")
+	w.quiet(InviteReceived{Leg: l, Offer: []byte(pcma)})
+	w.do(MessageReceived{From: mira, Message: message(jingle.KindRinging, "id-1", nil)}, "leg ring 180")
+	w.do(TimerFired{TimerAlert})
+	w.do(MessageReceived{From: mira, Message: message(jingle.KindProceed, "id-1", nil)}, "jingle session-initiate to phone")
+	w.do(TimerFired{TimerAlert})
 }
 
 // A proposal to all and a session-initiate to a client that takes none: who is first wins.

@@ -75,6 +75,7 @@ func (c *Call) propose() {
 		c.branches, direct = nil, []xmpp.JID{c.target}
 	} else {
 		c.ports.Send(m.Wrap(c.self, c.target))
+		c.ports.SetTimer(TimerAlert, c.set.Alert)
 	}
 	for _, d := range direct[:min(len(direct), c.set.Devices)] {
 		b := &branch{jid: d, sid: c.ports.NewID()}
@@ -265,6 +266,15 @@ func (c *Call) received(from xmpp.JID) {
 	}
 	c.seen = true
 	c.raise(XRang)
+}
+
+// alert tells him that she is being called: our proposal is with her server and nobody
+// refused it. COMPAT: Dino 0.4 rings without saying so, and without a 180 he would hear
+// nothing until she takes the call. The state stays, since nobody is known to ring.
+func (c *Call) alert() {
+	if c.state == Calling && c.proposal == proposed {
+		c.used2.Ring(sip.Status{Code: 180}) // RFC 3261 §21.1.2: trying to alert the user
+	}
 }
 
 // checkRefused ends the call when no way to her is left.

@@ -109,6 +109,8 @@ const (
 	TimerSilence
 	// TimerSettle makes the busy of one device that of all, when no other shows up.
 	TimerSettle
+	// TimerAlert has his phone ring for clients that do not say that they do.
+	TimerAlert
 
 	// Timers is their number.
 	Timers
@@ -172,6 +174,9 @@ type Settings struct {
 	// Settle is how long after a busy of one of her clients another one may still show that it
 	// rings; default 2 s.
 	Settle time.Duration
+	// Alert is how long after a proposal that nobody refused his phone rings, though no client
+	// of hers says that it does: Dino 0.4 sends neither ringing nor a receipt. Default 2 s.
+	Alert time.Duration
 	// Devices bounds the resources that are invited side by side; default 8.
 	Devices int
 	// SIP is what is offered to SIP: relay.None, relay.SDES or relay.DTLS.
@@ -195,6 +200,9 @@ func (s Settings) WithDefaults() Settings {
 	}
 	if s.Settle == 0 {
 		s.Settle = 2 * time.Second
+	}
+	if s.Alert == 0 {
+		s.Alert = 2 * time.Second
 	}
 	if s.Devices == 0 {
 		s.Devices = 8
