@@ -15,6 +15,7 @@ import (
 	"github.com/stoxgate/stoxgate/jingle"
 	"github.com/stoxgate/stoxgate/sip"
 	"github.com/stoxgate/stoxgate/xmpp"
+	"github.com/stoxgate/stoxgate/xmpp/disco"
 )
 
 // actor is one call and its mailbox; it is what the call sees of the gateway.
@@ -175,6 +176,11 @@ func (a *actor) Send(m *xmpp.Message) {
 
 // Devices implements call.Ports.
 func (a *actor) Devices(user xmpp.JID) []xmpp.JID { return a.calls.devices.direct(user) }
+
+// TakesProposals implements call.Ports.
+func (a *actor) TakesProposals(user xmpp.JID) bool {
+	return len(a.calls.devices.that(user, func(f disco.Features) bool { return f.Has(xmpp.NSJingleMessage) })) > 0
+}
 
 // Address implements call.Ports.
 func (a *actor) Address(j xmpp.JID) (sip.URI, error) {

@@ -182,6 +182,11 @@ func (d *devices) ask(to, from xmpp.JID, caps disco.Caps) {
 // direct are the resources of a user, or the one resource, that take calls but no
 // proposals.
 func (d *devices) direct(user xmpp.JID) []xmpp.JID {
+	return d.that(user, func(f disco.Features) bool { return !f.Has(xmpp.NSJingleMessage) })
+}
+
+// that are those resources that take calls and whose features are right.
+func (d *devices) that(user xmpp.JID, right func(disco.Features) bool) []xmpp.JID {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var list []xmpp.JID
@@ -191,7 +196,7 @@ func (d *devices) direct(user xmpp.JID) []xmpp.JID {
 		}
 		full, err := user.WithResource(x.resource)
 		info, ok := d.cache.Get(x.caps.Value())
-		if ok && err == nil && info.Capabilities().Has(disco.Audio) && !info.Features.Has(xmpp.NSJingleMessage) {
+		if ok && err == nil && info.Capabilities().Has(disco.Audio) && right(info.Features) {
 			list = append(list, full)
 		}
 	}

@@ -289,6 +289,12 @@ func TestSilentClient(t *testing.T) {
 	l := w.leg("leg")
 	w.do(InviteReceived{Leg: l, Offer: []byte(pcma)}, "message propose to all")
 	require.Equal(t, 2*time.Second, w.timers[TimerAlert])
+	w.do(TimerFired{TimerAlert}) // of a stranger's devices nothing is known
+
+	w = newWorld(t, SIPToXMPP)
+	w.online = true
+	l = w.leg("leg")
+	w.quiet(InviteReceived{Leg: l, Offer: []byte(pcma)})
 	w.do(TimerFired{TimerAlert}, "leg ring 180")
 	require.Equal(t, Calling, w.c.State())
 	require.Equal(t, Deadlines{}.WithDefaults().Reach, w.timers[TimerState], "nobody is known to ring")
@@ -298,6 +304,7 @@ func TestSilentClient(t *testing.T) {
 
 	// Whoever takes it, or says that it rings, within that time needs no help.
 	w = newWorld(t, SIPToXMPP)
+	w.online = true
 	l = w.leg("leg")
 	w.quiet(InviteReceived{Leg: l, Offer: []byte(pcma)})
 	w.do(MessageReceived{From: mira, Message: message(jingle.KindRinging, "id-1", nil)}, "leg ring 180")

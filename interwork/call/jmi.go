@@ -268,11 +268,12 @@ func (c *Call) received(from xmpp.JID) {
 	c.raise(XRang)
 }
 
-// alert tells him that she is being called: our proposal is with her server and nobody
-// refused it. COMPAT: Dino 0.4 rings without saying so, and without a 180 he would hear
-// nothing until she takes the call. The state stays, since nobody is known to ring.
+// alert tells him that it rings at her side: one of her devices is online that takes
+// proposals, and nobody refused ours. COMPAT: Dino 0.4 rings without saying so, and without
+// a 180 he would hear nothing until she takes the call. The state stays, since nobody said
+// so; and of those whose presence we do not see we do not guess.
 func (c *Call) alert() {
-	if c.state == Calling && c.proposal == proposed {
+	if c.state == Calling && c.proposal == proposed && c.ports.TakesProposals(c.target) {
 		c.used2.Ring(sip.Status{Code: 180}) // RFC 3261 §21.1.2: trying to alert the user
 	}
 }

@@ -24,6 +24,9 @@ type Ports interface {
 	Send(m *xmpp.Message)
 	// Devices are her resources that are known to take Jingle calls and no proposals.
 	Devices(user xmpp.JID) []xmpp.JID
+	// TakesProposals tells whether a resource of a user, or the one resource, is known to be
+	// online and to take calls by proposals.
+	TakesProposals(user xmpp.JID) bool
 
 	// Dial sends INVITEs with the offer to every way to him. Each way is told as Dialling
 	// before anything else of it, and Dialled says that there will be no more.
@@ -109,7 +112,7 @@ const (
 	TimerSilence
 	// TimerSettle makes the busy of one device that of all, when no other shows up.
 	TimerSettle
-	// TimerAlert has his phone ring for clients that do not say that they do.
+	// TimerAlert lets him hear ringing for clients that do not say that they ring.
 	TimerAlert
 
 	// Timers is their number.
@@ -174,8 +177,9 @@ type Settings struct {
 	// Settle is how long after a busy of one of her clients another one may still show that it
 	// rings; default 2 s.
 	Settle time.Duration
-	// Alert is how long after a proposal that nobody refused his phone rings, though no client
-	// of hers says that it does: Dino 0.4 sends neither ringing nor a receipt. Default 2 s.
+	// Alert is how long after a proposal that nobody refused he hears ringing, if one of her
+	// clients that takes proposals is online: Dino 0.4 sends neither ringing nor a receipt.
+	// Default 2 s.
 	Alert time.Duration
 	// Devices bounds the resources that are invited side by side; default 8.
 	Devices int

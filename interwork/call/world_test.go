@@ -34,6 +34,7 @@ type world struct {
 	pending []func(*xmpp.StanzaError) // IQs of ours without answer
 	sent    []*jingle.Jingle
 	devices []xmpp.JID
+	online  bool // one of her devices takes proposals
 	media   []*fakeMedia
 	offer   []byte // of Dial
 	timers  [Timers]time.Duration
@@ -136,6 +137,8 @@ func (w *world) Send(m *xmpp.Message) {
 }
 
 func (w *world) Devices(xmpp.JID) []xmpp.JID { return w.devices }
+
+func (w *world) TakesProposals(xmpp.JID) bool { return w.online }
 
 func (w *world) Dial(offer []byte) {
 	w.offer = offer

@@ -92,13 +92,17 @@ func (s *Store) PutCall(r CallRow, done func(error)) error {
 
 // InterruptCalls closes the accounts of this node's calls that nobody ended, as of now, and
 // says how many there were.
-func (s *Store) InterruptCalls(ctx context.Context) (n int64, err error) {
-	err = s.change(ctx, false, func(c *writeConn) (err error) {
+func (s *Store) InterruptCalls(ctx context.Context) (int64, error) {
+	var n int64
+	err := s.change(ctx, false, func(c *writeConn) (err error) {
 		n, err = c.exec(`UPDATE calls SET ended = $1, ended_by = 'gateway', reason = $2 WHERE node = $3 AND ended = 0`,
 			toMillis(s.now()), CallInterrupted, c.node)
 		return err
 	})
-	return n, err
+	if err != nil {
+		return 0, err // the writer may still be at it
+	}
+	return n, nil
 }
 
 // callsAtOnce bounds what one transaction deletes.
@@ -125,13 +129,16 @@ func (s *Store) PruneCalls(ctx context.Context, before time.Time, most int) (n i
 		} else if !errors.Is(err, sql.ErrNoRows) {
 			return n, fmt.Errorf("store: finding old calls: %w", err)
 		}
-		err = s.change(ctx, false, func(c *writeConn) error {
-			gone, err := c.exec(`DELETE FROM calls WHERE node = $1 AND ended > 0 AND started < $2`, c.node, to)
-			n += gone
+		var gone int64
+		err = s.change(ctx, false, func(c *writeConn) (err error) {
+			gone, err = c.exec(`DELETE FROM calls WHERE node = $1 AND ended > 0 AND started < $2`, c.node, to)
 			return err
 		})
-		if err != nil || !more {
-			return n, err
+		if err != nil {
+			return n, err // the writer may still be at it
+		}
+		if n += gone; !more {
+			return n, nil
 		}
 	}
 }
