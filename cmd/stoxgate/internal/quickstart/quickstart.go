@@ -91,7 +91,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer unlock()
 	prosody, prosodyctl, err := findProsody(ctx, o)
 	if err != nil {
-		return err
+		return quiet(ctx, err)
 	}
 	s, err := loadSetup(o)
 	if err != nil {
@@ -103,7 +103,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if err := registerAccounts(ctx, s, o, prosodyctl); err != nil {
-		return err
+		return quiet(ctx, err)
 	}
 	if err := server.start(); err != nil {
 		return err
